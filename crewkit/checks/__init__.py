@@ -1,0 +1,1 @@
+"""Checks: may this call be made, is this answer good enough."""

@@ -1,0 +1,119 @@
+"""What a journal is made of.
+
+Everything that a run does is an event. The types and what their `data` holds (a reader keeps what it
+does not know; a key that does not apply is left out):
+
+| type | path | data |
+|---|---|---|
+| `run.started` | | `crew` (name), `target` (how to load it again, or null), `inputs`, `models` {task: name}, `definitions` {task: hash}, `tasks` [{name, needs, agent, kind: agent/function/crew, on_failure}], `limits`, `agents` [{role, goal, model, tools}], `crewkit` (version), `cwd` |
+| `run.resumed` | | `pid`, `host`, `changed` [task], `limits` |
+| `run.paused` | | `reason`: approval, interrupted; `approvals` [id]; `seconds` (active, of this segment) |
+| `run.finished` | | `status`: completed, failed, limit, denied, cancelled; `output` (JSON); `report` {completed: [task], failed: [{task, error}], skipped: [{task, why}]}; `why` (one sentence); `usage` {input_tokens, output_tokens, usd (null: unknown), steps, seconds} |
+| `run.signal` | | `signal`: cancel; `id`, `by`. Appended by other processes |
+| `task.started` | task | `agent`, `assigned` (why this agent, where the coordinator chose), `needs`, `definition` |
+| `task.finished` | task | `status`: completed, failed, skipped; `output` (JSON), `error` {type, message}, `why`, `usage`, `seconds` |
+| `agent.started` | task/0 | `role`, `model`, `tools` [name], `limits` |
+| `agent.finished` | task/0 | `status`, `turns` |
+| `message.recorded` | where it arose | `id`, and for a chat message `role, content, tool_calls, tool_call_id`; for one on the bus `kind, sender, to, thread, round, content, data` |
+| `round.closed` | thread | `thread`, `rounds`, `cap`, `why` |
+| `model.started` | …/turn/model | `model`, `fingerprint`, `messages` {`new`: [id], `count`: sent in all, `dropped`: left out of the middle}, `max_tokens`, `temperature`, `reserved` {tokens, usd} |
+| `model.finished` | same | `model` (that answered), `message` (id), `finish_reason`, `usage` {input_tokens, output_tokens, cached_tokens}, `usd` (null: unknown price), `seconds`, `fingerprint`; or `failed` {type, message} |
+| `decision.made` | …/turn | `offered` [tool], `withheld` [{tool, by, why}], `chosen` [{id, tool, arguments}], `text`, `temperature`, `budget` {tokens, usd, steps, seconds left; null: no cap} |
+| `tool.checked` | …/tool:i | `tool`, `arguments`, `verdict`: allow, deny, ask, `by`: known, arguments, scope, approval…, `why` |
+| `tool.started` | …/tool:i | `tool`, `arguments`, `effects`, `idempotent`, `key` (idempotency key), `fingerprint` |
+| `tool.finished` | same | `tool`, `outcome`: ok, error, timeout, invalid, unknown_tool, denied, unknown; `message` (id of what the model sees), `received` and `selected` (characters), `full` (text, where cut), `error` {type, message}, `seconds`, `fingerprint` |
+| `guardrail.checked` | task/turn | `guardrail`, `verdict`, `why` |
+| `approval.requested` | …/ask | `id`, `kind`: tool, output, unknown; `question`, `tool`, `arguments`, `output`, `task`, `agent`, `reason` |
+| `approval.decided` | …/ask | `id`, `decision`: approve, deny; `note`, `by`. Appended by other processes |
+| `memory.searched` | under the call | `query`, `k`, `hits` [{id, source, start, end, score}], `legs` |
+| `memory.written` | under the call | `count`, `ids`, `sources` |
+| `retry.scheduled` | …/model, …/tool:i | `attempt`, `seconds`, `why` |
+| `limit.exceeded` | where | `limit`, `used`, `cap`, `level` |
+| `note` | anywhere | `text` |
+"""  # noqa: E501
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+VERSION = 1
+"""Version of the envelope. A reader refuses a newer one by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An event on its way into the journal, which adds where and when."""
+
+    type: str
+    path: str = ""
+    data: dict[str, Any] = field(default_factory=dict[str, Any])
+    task: str = ""
+    agent: str = ""
+    attempt: int = 1
+    key: str | None = None
+    """What may happen once per run: a second event of the same key is dropped, the first writer wins."""
+    ts: str = ""
+    """RFC 3339 in UTC with microseconds."""
+    t: float = 0.0
+    """Seconds on the process's steady clock."""
+    seg: str = ""
+    """The process incarnation that saw it happen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened in a run, as the journal holds it."""
+
+    run: str
+    seq: int
+    """Gapless within the run, from 1. Live-only events (streamed text) have 0."""
+    type: str
+    ts: str
+    t: float
+    seg: str
+    path: str = ""
+    task: str = ""
+    agent: str = ""
+    attempt: int = 1
+    data: dict[str, Any] = field(default_factory=dict[str, Any])
+    v: int = VERSION
+
+    @property
+    def span(self) -> str:
+        """Stable id of the step or task this belongs to (16 hex digits)."""
+        return span_id(self.run, self.path)
+
+    @property
+    def parent(self) -> str:
+        """The span that encloses this one; empty for the run itself."""
+        return span_id(self.run, self.path.rpartition("/")[0]) if self.path else ""
+
+    def to_json(self) -> str:
+        """Write the whole envelope as one line of JSON."""
+        return json.dumps(
+            {
+                "v": self.v,
+                "seq": self.seq,
+                "ts": self.ts,
+                "t": self.t,
+                "run": self.run,
+                "seg": self.seg,
+                "type": self.type,
+                "span": self.span,
+                "parent": self.parent,
+                "task": self.task,
+                "agent": self.agent,
+                "path": self.path,
+                "attempt": self.attempt,
+                "data": self.data,
+            },
+            ensure_ascii=False,
+        )
+
+
+def span_id(run: str, path: str) -> str:
+    """Return the span id of a path: the same in every process and every export."""
+    return blake2b(f"{run}\x1e{path}".encode(), digest_size=8).hexdigest()

@@ -1,0 +1,101 @@
+"""What models read and write, and what agents and the coordinator send each other."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, Literal
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A model's wish to call a tool. Nothing in it has been checked."""
+
+    id: str
+    name: str
+    arguments: str
+    """JSON text, exactly as the model wrote it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One message of the conversation with a model."""
+
+    role: Role
+    content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str = ""
+    """For the role `tool`: the call that this answers."""
+
+    def id(self) -> str:
+        """Return the message's id: a hash of what it says (16 hex digits)."""
+        calls = "".join(f"\x1f{c.id}\x1f{c.name}\x1f{c.arguments}" for c in self.tool_calls)
+        text = f"{self.role}\x1e{self.tool_call_id}\x1e{self.content}\x1e{calls}"
+        return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the message as JSON data; `from_data` reads it back."""
+        data: dict[str, Any] = {"role": self.role, "content": self.content}
+        if self.tool_calls:
+            data["tool_calls"] = [{"id": c.id, "name": c.name, "arguments": c.arguments} for c in self.tool_calls]
+        if self.tool_call_id:
+            data["tool_call_id"] = self.tool_call_id
+        return data
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> ChatMessage:
+        """Read what `to_data` wrote; unknown keys are ignored."""
+        calls = tuple(ToolCall(c["id"], c["name"], c["arguments"]) for c in data.get("tool_calls", ()))
+        return cls(data["role"], data["content"], calls, data.get("tool_call_id", ""))
+
+
+Kind = Literal["assignment", "question", "answer", "review", "report", "failure", "handoff"]
+
+COORDINATOR = "coordinator"
+"""The name by which agents address the coordinator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message on the bus, between agents or between an agent and the coordinator."""
+
+    kind: Kind
+    sender: str
+    to: str
+    thread: str
+    """The exchange it belongs to: a task's path, or the path of the call that opened it."""
+    round: int
+    """Counts from 1 within the thread; a round is one message and its reply."""
+    content: str
+    """What is said, as text."""
+    data: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What is said, as data: a report's output, a failure's error."""
+
+    def to_data(self) -> dict[str, Any]:
+        """Return the message as JSON data."""
+        return {
+            "kind": self.kind,
+            "sender": self.sender,
+            "to": self.to,
+            "thread": self.thread,
+            "round": self.round,
+            "content": self.content,
+            "data": self.data,
+        }
+
+
+def canonical(value: object) -> str:
+    """Write JSON data in the one form that hashes and comparisons use: sorted keys, no blanks, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def fingerprint(*parts: str) -> str:
+    """Hash texts in their order (16 hex digits)."""
+    digest = blake2b(digest_size=8)
+    for part in parts:
+        digest.update(part.encode("utf-8", "surrogatepass"))
+        digest.update(b"\x1e")
+    return digest.hexdigest()

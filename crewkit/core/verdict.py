@@ -1,0 +1,34 @@
+"""What a check answers: scope, guardrail, approval, acceptance, loop exit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """Go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revise:
+    """Do it again, better, for this reason. The reason goes to the model."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """Do not do it, for this reason."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Put this question to a person before going on."""
+
+    question: str
+
+
+Verdict = Allow | Revise | Deny | Ask

@@ -1,0 +1,1 @@
+"""Crews: tasks and agents made into a graph, run, resumed, loaded from files."""

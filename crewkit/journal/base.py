@@ -1,0 +1,115 @@
+"""The protocol that every journal keeps, and the words it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from crewkit.core.events import Draft, Event
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to carry a run on: one process at a time has it."""
+
+    run: str
+    epoch: int
+    """Grows with every owner; an append under an older epoch is refused."""
+    seg: str
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Some events for one run, appended together or not at all."""
+
+    run: str
+    drafts: Sequence[Draft]
+    epoch: int | None
+    """The owner's lease, or `None` for a decision or signal from outside (its drafts have a `key`)."""
+    durable: bool = False
+    """On return the events survive a loss of power, not only of the process."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """One line of the list of runs. Derived from the events."""
+
+    run: str
+    crew: str
+    status: str
+    """running, paused, completed, failed, limit, denied, cancelled. A run whose process died is still
+    `running` here; `alive` tells."""
+    started: str
+    updated: str
+    events: int
+    alive: bool
+    """A process holds the run's lease right now."""
+    owner: str
+    """Who held it last: `pid 123 on host`."""
+
+
+class Journal(Protocol):
+    """Where runs are kept.
+
+    Every method blocks and may be called from any thread; `Run` keeps them off the event loop. All raise
+    `JournalError` with the place, the cause and what to do.
+    """
+
+    def begin(self, run: str, crew: str, seg: str) -> Lease:
+        """Make a new run and take its lease.
+
+        Raises:
+            JournalError: There is such a run already.
+        """
+        ...
+
+    def take(self, run: str, seg: str) -> Lease:
+        """Take the lease of a run that no living process holds.
+
+        Raises:
+            RunBusy: Another process holds it; the message says which.
+            InputError: There is no such run.
+        """
+        ...
+
+    def release(self, lease: Lease) -> None:
+        """Give the lease back. A dead process's lease is free without it."""
+        ...
+
+    def append(self, writes: Sequence[Write]) -> list[list[Event]]:
+        """Append all the writes in one transaction; return what became of each, in order.
+
+        `seq` is assigned here. A draft whose `key` the run already holds is dropped and missing in the answer.
+
+        Raises:
+            JournalError: Nothing was written; or a write's epoch is not the newest of its run.
+        """
+        ...
+
+    def events(self, run: str, *, after: int = 0, types: Sequence[str] = ()) -> Iterator[Event]:
+        """Read a run's events in order, from `seq` greater than `after`, of these types or of all.
+
+        A corrupt tail ends the reading with one event of the type `journal.damaged`, never a traceback.
+        """
+        ...
+
+    def last(self, run: str) -> int:
+        """Return the highest `seq` of the run (0: no such run). Cheap enough to poll."""
+        ...
+
+    def runs(self) -> list[RunInfo]:
+        """List the runs, the newest first."""
+        ...
+
+    def find(self, name: str) -> str:
+        """Return the run that `name` means: an id, a unique prefix of one, or `@last`.
+
+        Raises:
+            InputError: None or more than one; the message lists what is near.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release files and connections. Leases of this object are given back."""
+        ...

@@ -1,0 +1,1 @@
+"""Memory: things worth finding again, behind `add` and `recall`."""

@@ -1,0 +1,1 @@
+"""Timeout, retry, circuit breaker: wrappers around an awaitable."""

@@ -1,0 +1,1 @@
+"""Tools: what an agent can do, as functions with a closed schema and declared effects."""

@@ -1,0 +1,142 @@
+"""Secrets are taken out of what is recorded, before anyone else sees it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+from urllib.parse import quote, quote_plus, unquote
+
+_SHORTEST = 8
+"""Characters of a value from the environment worth hiding: shorter ones are also ordinary words."""
+
+_SECRET_NAME = re.compile(
+    r"(?:(?:^|_)(?:KEY|TOKEN|SECRET|CREDENTIAL)S?|API_?KEYS?|PASSWORDS?|PASSWD|PASSPHRASE)(?:_|\d|$)"
+)
+_URL_PASSWORD = re.compile(r"://[^\s/:@]{0,128}:([^\s@/\"'<>\[\]]{1,256})@")
+
+_PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = tuple(
+    (needles, re.compile(pattern), replacement)
+    for needles, pattern, replacement in (
+        # A literal first, and the look-behind after it: the search then runs at the speed of memchr.
+        (("-----BEGIN ",), r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----(?:(?:[^-]|-(?!----))*+-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|(?:(?:\s|\\[rn])*+[A-Za-z0-9+/=]{40,}+)+)", "[redacted:private_key]"),  # noqa: E501
+        (("://",), r"(://[^\s/:@]{0,128}:)[^\s@/\"'<>\[\]]{1,256}(?=@)", r"\1[redacted:url_password]"),
+        (("eyJ",), r"eyJ(?<![\w-]eyJ)[\w-]{8,}+\.[\w-]{8,}+\.[\w-]{4,}+", "[redacted:jwt]"),
+        (("sk-ant-",), r"sk-ant-(?<![A-Za-z0-9]sk-ant-)[\w-]{16,}+", "[redacted:anthropic_key]"),
+        (("sk-",), r"sk-(?<![A-Za-z0-9]sk-)[\w-]{20,}+", "[redacted:api_key]"),
+        (("AKIA", "ASIA"), r"A[KS]IA(?<![A-Za-z0-9]....)[A-Z0-9]{16}(?![A-Za-z0-9])", "[redacted:aws_key]"),
+        (("ghp_", "gho_", "ghs_", "ghu_", "ghr_"), r"gh[psour]_(?<![A-Za-z0-9]....)[A-Za-z0-9]{20,}+", "[redacted:github_token]"),  # noqa: E501
+        (("github_pat_",), r"github_pat_\w{20,}+", "[redacted:github_token]"),
+        (("xox",), r"xox[abeprs]-(?<![A-Za-z0-9].....)[A-Za-z0-9-]{10,}+", "[redacted:slack_token]"),
+        (("AIza",), r"AIza(?<![A-Za-z0-9]AIza)[\w-]{30,}+", "[redacted:google_key]"),
+        (("earer ", "EARER "), r"((?:earer|EARER) {1,8})(?=[\w.~+/=-]{0,256}\d)[\w.~+/=-]{16,}+", r"\1[redacted:bearer_token]"),  # noqa: E501
+    )
+)  # fmt: skip
+
+
+class Redactor:
+    """Puts `[redacted:NAME]` in the place of known secrets, and of what looks like one.
+
+    A known secret is also found as it stands in JSON, in a URL and in base64. Takes time linear in the length
+    of the text, and redacting twice changes nothing.
+    """
+
+    def __init__(self, secrets: Mapping[str, str] | None = None) -> None:
+        """Hide these values (name to value). Values of fewer than four characters are left alone."""
+        self._markers: dict[str, str] = {}
+        for name, value in (secrets or {}).items():
+            marker = f"[redacted:{re.sub(r'[^0-9A-Za-z_]', '_', name)}]"
+            for form in _forms(value) if len(value) >= 4 else ():
+                self._markers.setdefault(form, marker)
+        self._needles = tuple(self._markers)
+        longest_first = sorted(self._markers, key=len, reverse=True)
+        markers = dict.fromkeys(self._markers.values())
+        self._known = re.compile("|".join(map(re.escape, (*markers, *longest_first))))
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Redactor:
+        """Hide what the environment calls a key, token, secret or password, and passwords in its URLs."""
+        secrets: dict[str, str] = {}
+        for name, value in environ.items():
+            if _SECRET_NAME.search(name.upper()):
+                secrets[name] = value.strip()
+            elif match := _URL_PASSWORD.search(value):
+                secrets[name] = unquote(match[1])
+        return cls({name: value for name, value in secrets.items() if len(value) >= _SHORTEST})
+
+    def text(self, text: str) -> str:
+        """Return the text without secrets."""
+        if not self._suspicious(text):
+            return text
+        # What one replacement leaves behind may show the next one: until nothing changes any more.
+        for _ in range(8):
+            before, text = text, self._once(text)
+            if text == before:
+                break
+        return text
+
+    def data(self, value: Any) -> Any:
+        """Return JSON data without secrets, keys included; the same object where there was none."""
+        strings: list[str] = []
+        _collect(value, strings)
+        return self._deep(value) if self._suspicious("\n".join(strings)) else value
+
+    def _suspicious(self, text: str) -> bool:
+        for needle in self._needles:
+            if needle in text:
+                return True
+        return any(needle in text for needles, _, _ in _PATTERNS for needle in needles)
+
+    def _once(self, text: str) -> str:
+        if self._needles:
+            text = self._known.sub(lambda found: self._markers.get(found[0], found[0]), text)
+        for needles, pattern, replacement in _PATTERNS:
+            if any(needle in text for needle in needles):
+                text = pattern.sub(replacement, text)
+        return text
+
+    def _deep(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            pairs = cast("dict[Any, Any]", value).items()
+            clean = {self._deep(key): self._deep(item) for key, item in pairs}
+            return clean if clean != value else cast("Any", value)
+        if isinstance(value, list | tuple):
+            items = cast("list[Any]", value)
+            clean = [self._deep(item) for item in items]
+            return clean if any(a is not b for a, b in zip(clean, items, strict=True)) else items
+        return value
+
+
+def _collect(value: Any, into: list[str]) -> None:
+    if isinstance(value, str):
+        into.append(value)
+    elif isinstance(value, dict):
+        for key, item in cast("dict[Any, Any]", value).items():
+            if isinstance(key, str):
+                into.append(key)
+            _collect(item, into)
+    elif isinstance(value, list | tuple):
+        for item in cast("list[Any]", value):
+            _collect(item, into)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Yield how a secret may stand in a text: itself, in JSON, in a URL, and inside base64 at any offset."""
+    raw = secret.encode("utf-8", "surrogatepass")
+    yield secret
+    yield json.dumps(secret)[1:-1]
+    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+    yield quote(raw, safe="")
+    yield quote(raw)
+    yield quote_plus(raw)
+    if len(raw) >= _SHORTEST:
+        for offset in range(3):
+            # Only the characters that depend on the secret alone, whatever stands before and after it.
+            end = (offset + len(raw)) * 8 // 6
+            encoded = base64.b64encode(b"\0" * offset + raw)[-(-offset * 8 // 6) : end].decode()
+            yield encoded
+            yield encoded.translate(str.maketrans("+/", "-_"))

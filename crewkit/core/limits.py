@@ -1,28 +1,176 @@
 """Caps on what a run, a task or an agent may use, and the meter that holds them.
 
-A cap is reserved before a call is sent (its prompt and its longest possible answer) and settled when the
-answer is there, so calls in parallel cannot overrun it together.
+What a call may use at most (its prompt and its longest possible answer) is reserved before it is sent and settled
+when the answer is there, so that calls in parallel cannot overrun a cap together.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
 from enum import Enum
-from typing import Any, Final, Literal
+from typing import Any
 
 from crewkit.errors import DefinitionError, LimitExceeded
 
 
-class _Default(Enum):
+class Unset(Enum):
+    """The value of a cap that was left out."""
+
     DEFAULT = "default"
 
     def __repr__(self) -> str:
         return "DEFAULT"
 
 
-DEFAULT: Final = _Default.DEFAULT
-"""Left out: the default of the level applies. Write `None` for no cap."""
+DEFAULT = Unset.DEFAULT
 
-type_of_cap = Literal[_Default.DEFAULT]
+
+@dataclass(frozen=True)
+class Limits:
+    """Caps on a crew, a task or an agent. Left out: the level's default. `None`: no cap, said on purpose."""
+
+    tokens: int | None | Unset = DEFAULT
+    """Input and output tokens of all model calls. A crew's default is 200,000."""
+    usd: float | None | Unset = DEFAULT
+    """Money for model calls, from the price list. No cap by default."""
+    seconds: float | None | Unset = DEFAULT
+    """Active time; waiting for a person does not count. A crew's default is 1,800."""
+    steps: int | None | Unset = DEFAULT
+    """Model turns. A task's default is 25."""
+    rounds: int | None | Unset = DEFAULT
+    """Questions and answers in one thread between agents. A crew's default is 8."""
+    depth: int | None | Unset = DEFAULT
+    """Crews within crews, and questions within questions. A crew's default is 3."""
+
+    def __post_init__(self) -> None:
+        for name, cap in self.caps().items():
+            if cap is not None and (isinstance(cap, bool) or cap <= 0):
+                raise DefinitionError(f"Limits({name}={cap!r}): a cap is a number above 0, or None for no cap.")
+
+    def caps(self) -> dict[str, float | None]:
+        """Return the caps that were given, by name."""
+        return {f.name: cap for f in fields(self) if (cap := getattr(self, f.name)) is not DEFAULT}
+
+    def over(self, defaults: Limits) -> Limits:
+        """Return these limits with what was left out taken from `defaults`."""
+        return Limits(**{**defaults.caps(), **self.caps()})  # pyright: ignore[reportArgumentType]
+
+    def cap(self, name: str) -> float | None:
+        """Return one cap; `None` where there is none or it was left out."""
+        return self.caps().get(name)
+
+
+CREW_LIMITS = Limits(tokens=200_000, usd=None, seconds=1_800, steps=None, rounds=8, depth=3)
+TASK_LIMITS = Limits(tokens=None, usd=None, seconds=None, steps=25, rounds=None, depth=None)
+AGENT_LIMITS = Limits(tokens=None, usd=None, seconds=None, steps=None, rounds=None, depth=None)
+
+
+@dataclass(slots=True)
+class Reservation:
+    """What one call may use at most, held until it is settled."""
+
+    tokens: int
+    usd: float
+
+
+class Meter:
+    """What one crew, task or agent has used and holds reserved, under its caps and those of its parents."""
+
+    def __init__(self, level: str, limits: Limits, parents: tuple[Meter, ...] = ()) -> None:
+        self.level = level
+        """As it is named in messages: `the run`, `task 'draft'`, `agent 'Editor'`."""
+        self.tokens = 0
+        self.usd = 0.0
+        self.unpriced = False
+        """Some call's price is unknown, so `usd` is less than what was spent."""
+        self.steps = 0
+        self.seconds = 0.0
+        self._caps = limits.caps()
+        self._reserved_tokens = 0
+        self._reserved_usd = 0.0
+        self._lineage = tuple(dict.fromkeys((self, *(m for p in parents for m in p._lineage))))
+        self._waiters: list[asyncio.Future[None]] = []
+
+    async def reserve(self, tokens: int, usd: float | None) -> Reservation:
+        """Hold what a call may use at most, here and in all parents; wait while something in flight may free it.
+
+        Raises:
+            LimitExceeded: It does not fit and nothing in flight can make it fit.
+        """
+        held = Reservation(tokens, usd or 0.0)
+        while (blocked := self._blocked(held)) is not None:
+            waiter = asyncio.get_running_loop().create_future()
+            blocked._waiters.append(waiter)
+            await waiter
+        for meter in self._lineage:
+            meter._reserved_tokens += held.tokens
+            meter._reserved_usd += held.usd
+            meter.steps += 1
+        return held
+
+    def settle(self, held: Reservation, tokens: int, usd: float | None, seconds: float = 0.0) -> None:
+        """Replace a reservation by what was used."""
+        for meter in self._lineage:
+            meter._reserved_tokens -= held.tokens
+            meter._reserved_usd -= held.usd
+            meter._add(tokens, usd, seconds)
+            meter._wake()
+
+    def restore(self, tokens: int, usd: float | None, seconds: float = 0.0) -> None:
+        """Count a call of an earlier process."""
+        for meter in self._lineage:
+            meter.steps += 1
+            meter._add(tokens, usd, seconds)
+
+    def left(self) -> dict[str, float | None]:
+        """Return what is left of tokens, usd, steps and seconds under the tightest cap; `None`: no cap."""
+        return {name: self._left(name) for name in ("tokens", "usd", "steps", "seconds")}
+
+    def steps_left(self) -> float | None:
+        """Return how many model turns are left under the tightest cap."""
+        return self._left("steps")
+
+    def used(self) -> dict[str, Any]:
+        """Return what was used, as the journal's `usage`."""
+        usd = None if self.unpriced else round(self.usd, 8)
+        return {"tokens": self.tokens, "usd": usd, "steps": self.steps, "seconds": round(self.seconds, 3)}
+
+    def _add(self, tokens: int, usd: float | None, seconds: float) -> None:
+        self.tokens += tokens
+        self.usd += usd or 0.0
+        self.unpriced = self.unpriced or usd is None
+        self.seconds += seconds
+
+    def _left(self, name: str) -> float | None:
+        rooms = [cap - getattr(m, name) for m in self._lineage if (cap := m._caps.get(name)) is not None]
+        return round(max(min(rooms), 0), 8) if rooms else None
+
+    def _blocked(self, held: Reservation) -> Meter | None:
+        """Return the meter whose calls in flight must settle first; raise where waiting cannot help."""
+        for meter in self._lineage:
+            for name, needed, used, reserved in meter._demands(held):
+                cap = meter._caps.get(name)
+                if cap is None or used + reserved + needed <= cap:
+                    continue
+                if used + needed > cap or not reserved:
+                    raise meter._exceeded(name, needed, used, cap)
+                return meter
+        return None
+
+    def _demands(self, held: Reservation) -> Iterator[tuple[str, float, float, float]]:
+        yield "steps", 1, self.steps, 0
+        yield "seconds", 0, self.seconds, 0
+        yield "tokens", held.tokens, self.tokens, self._reserved_tokens
+        yield "usd", held.usd, self.usd, self._reserved_usd
+
+    def _exceeded(self, name: str, needed: float, used: float, cap: float) -> LimitExceeded:
+        needs = f", and the next call may need {needed:,.6g}" if name in ("tokens", "usd") else ""
+        return LimitExceeded(f"{self.level}: {used:,.6g} of {cap:,.6g} {name} used{needs}.", limit=name)
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)

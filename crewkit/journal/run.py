@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from crewkit.core.clock import Clock, SystemClock, timestamp
 from crewkit.core.events import Draft, Event
-from crewkit.core.messages import ChatMessage, Message
-from crewkit.errors import ReplayError
-from crewkit.journal.base import Journal, Lease, Write
+from crewkit.core.messages import ChatMessage
+from crewkit.errors import JournalError, ReplayError
+from crewkit.journal.base import Lease, Write
 from crewkit.journal.redact import Redactor
 from crewkit.journal.writer import Writer
 
 Data = dict[str, Any]
+Listener = Callable[[Event], None]
 
 
 def new_run_id() -> str:
     """Return a fresh run id: `r-` and eight letters and digits without look-alikes."""
-    alphabet = "23456789abcdefghjkmnpqrstuvwxyz"
-    return "r-" + "".join(secrets.choice(alphabet) for _ in range(8))
+    return "r-" + "".join(secrets.choice("23456789abcdefghjkmnpqrstuvwxyz") for _ in range(8))
 
 
 class UnknownOutcome(Exception):  # noqa: N818
-    """An effect was begun and nobody knows whether it happened. Not an error: a question for a person."""
+    """An effect was begun and nobody knows whether it happened: a question for a person, not an error."""
 
     def __init__(self, path: str, started: Data) -> None:
         super().__init__(path)
@@ -35,10 +34,22 @@ class UnknownOutcome(Exception):  # noqa: N818
         self.started = started
 
 
-class Run:
-    """One run's journal, open for appending, with what it already holds indexed by path.
+@dataclass
+class _TaskIndex:
+    """What the journal holds of one unfinished task."""
 
-    Not a place for state: whatever is not in the journal is lost with the process, and that is the point.
+    recorded: set[tuple[str, str, int]] = field(default_factory=set[tuple[str, str, int]])
+    attempts: dict[str, tuple[int, Data]] = field(default_factory=dict[str, tuple[int, Data]])
+    """Path to the newest attempt begun there and what it said it would do."""
+    results: dict[str, Data] = field(default_factory=dict[str, Data])
+    messages: dict[str, ChatMessage] = field(default_factory=dict[str, ChatMessage])
+
+
+class Run:
+    """One run's journal, open for appending, with what it holds of the unfinished tasks indexed by path.
+
+    Not a place for state: what is not in the journal is lost with the process. All methods belong to the event
+    loop's thread; the disk is touched in the writer's.
     """
 
     def __init__(
@@ -54,18 +65,280 @@ class Run:
         self.seg = lease.seg
         self.clock = clock or SystemClock()
         self.redactor = redactor or Redactor()
+        self.listeners: list[Listener] = []
+        """Called with every event once it is on disk, and with streamed text (`seq` 0) as it comes."""
+        self.arrived = asyncio.Event()
+        """Set when another process appended a decision or a signal. Whoever waits on it clears it."""
+        self.signals: list[Data] = []
+        """Signals that arrived since this process took the run."""
+        self.finished: dict[str, Data] = {}
+        """Finished tasks by path, with what `task.finished` said."""
         self._writer = writer
         self._lease = lease
-        self._recorded: set[tuple[str, str, int]] = set()
-        self._intents: dict[tuple[str, str], Event] = {}
-        self._results: dict[tuple[str, str], Event] = {}
-        self._messages: dict[str, ChatMessage | None] = {}
+        self._loop = asyncio.get_running_loop()
+        self._tasks: dict[str, _TaskIndex] = {}
         self._decisions: dict[str, Data] = {}
-        self._signals: list[Data] = []
-        self._listeners: list[Callable[[Event], None]] = []
-        self.changed = asyncio.Event()
-        """Set whenever another process appended a decision or a signal."""
-        self.replayed = 0
+        self._buffer: list[Draft] = []
+        self._broken: JournalError | None = None
+        self._seen = 0
         for event in history:
             self._index(event)
-            self.replayed += 1
+            self._seen = event.seq
+
+    # What is recorded
+
+    def record(
+        self,
+        type: str,
+        path: str = "",
+        data: Data | None = None,
+        *,
+        task: str = "",
+        agent: str = "",
+        attempt: int = 1,
+        once: bool = True,
+        key: str | None = None,
+    ) -> None:
+        """Append an event. It is on its way to the disk when the present turn of the event loop ends.
+
+        Events recorded without an `await` between them are appended together or not at all. With `once`, an
+        event of this type, path and attempt that is there already is left as it is, so code that runs again
+        after a resume records nothing twice.
+
+        Raises:
+            JournalError: An earlier append failed; a journal with a hole must not go on.
+        """
+        if self._broken:
+            raise self._broken
+        index = self._tasks.setdefault(task, _TaskIndex())
+        if once and path:
+            mark = (type, path, attempt)
+            if mark in index.recorded:
+                return
+            index.recorded.add(mark)
+        now = self.clock.now()
+        draft = Draft(
+            type,
+            path,
+            self.redactor.data(data or {}),
+            task,
+            agent,
+            attempt,
+            key,
+            timestamp(now),
+            round(self.clock.monotonic(), 6),
+            self.seg,
+        )
+        if not self._buffer:
+            self._loop.call_soon(self._flush)
+        self._buffer.append(draft)
+
+    def say(self, message: ChatMessage, path: str, *, task: str, agent: str) -> str:
+        """Record a chat message, once per task, and return its id."""
+        index = self._tasks.setdefault(task, _TaskIndex())
+        id = message.id()
+        if id not in index.messages:
+            index.messages[id] = message
+            data = {"id": id, **message.to_data()}
+            self.record("message.recorded", path, data, task=task, agent=agent, once=False)
+        return id
+
+    def message(self, id: str, *, task: str) -> ChatMessage:
+        """Return a recorded chat message of an unfinished task."""
+        return self._tasks[task].messages[id]
+
+    async def commit(self, *, durable: bool = False) -> None:
+        """Wait until all that was recorded is on disk.
+
+        Args:
+            durable: Also safe from a loss of power; covers what was recorded since the last `await`.
+
+        Raises:
+            JournalError: It could not be written; nothing more of this run may be.
+        """
+        if self._broken:
+            raise self._broken
+        waiting: asyncio.Future[None] = self._loop.create_future()
+
+        def done(outcome: list[Event] | JournalError) -> None:
+            self._loop.call_soon_threadsafe(self._settle, outcome, waiting)
+
+        drafts, self._buffer = self._buffer, []
+        self._writer.put(Write(self.id, drafts, self._lease.epoch, durable), done)
+        await waiting
+
+    # Steps
+
+    async def step(
+        self,
+        path: str,
+        kind: str,
+        intent: Data,
+        do: Callable[[int], Awaitable[Data]],
+        *,
+        task: str,
+        agent: str = "",
+        repeatable: bool = True,
+        costly: bool = False,
+    ) -> Data:
+        """Do this once per run; afterwards answer from the journal.
+
+        `{kind}.started` with the intent is recorded before, `{kind}.finished` with the result after. A step whose
+        doing raises is not finished: the failure is recorded and a resumed run tries again.
+
+        Args:
+            path: Where in the run this happens, for example `draft/2/model`. Must not depend on timing.
+            kind: `model` or `tool`.
+            intent: What is about to be done. Its `fingerprint` must be the same whenever this path is reached.
+            do: Called with the number of the attempt, from 1; returns the result as JSON data.
+            task: The task's path.
+            agent: The agent's role.
+            repeatable: May be done again where a process died in the middle. Otherwise the intent is on disk,
+                safe from a loss of power, before it is done.
+            costly: The result is safe from a loss of power before anything follows from it.
+
+        Raises:
+            ReplayError: The journal holds another request at this path.
+            UnknownOutcome: It was begun, is not repeatable, and nobody knows how it ended.
+        """
+        index = self._tasks.setdefault(task, _TaskIndex())
+        attempt, begun = index.attempts.get(path, (0, {}))
+        if attempt and begun.get("fingerprint") != intent.get("fingerprint"):
+            raise ReplayError(_divergence(self.id, path, begun, intent))
+        if path in index.results:
+            return index.results[path]
+        if attempt and not repeatable:
+            raise UnknownOutcome(path, begun)
+        attempt += 1
+        index.attempts[path] = (attempt, intent)
+        self.record(f"{kind}.started", path, intent, task=task, agent=agent, attempt=attempt)
+        if not repeatable:
+            await self.commit(durable=True)
+        try:
+            result = self.redactor.data(await do(attempt))
+        except Exception as error:
+            failed = {"failed": {"type": type(error).__name__, "message": str(error)}}
+            self.record(f"{kind}.finished", path, failed, task=task, agent=agent, attempt=attempt)
+            raise
+        index.results[path] = result
+        self.record(f"{kind}.finished", path, result, task=task, agent=agent, attempt=attempt)
+        if costly or not repeatable:
+            await self.commit(durable=True)
+        return result
+
+    def settle(self, path: str, *, task: str) -> None:
+        """Let an unrepeatable step be tried once more: a person said so."""
+        self._tasks[task].attempts.pop(path, None)
+
+    def begun(self, path: str, *, task: str) -> int:
+        """Return how many attempts at a step were begun."""
+        index = self._tasks.get(task)
+        return index.attempts.get(path, (0, {}))[0] if index else 0
+
+    def close_task(self, task: str) -> None:
+        """Forget the steps of a task that is finished: it is never entered again."""
+        self._tasks.pop(task, None)
+
+    # Decisions and signals from elsewhere
+
+    def decision(self, id: str) -> Data | None:
+        """Return what a person decided on an approval, if anybody has."""
+        return self._decisions.get(id)
+
+    async def look(self) -> None:
+        """Read what other processes appended since the last look."""
+        news = await asyncio.wrap_future(self._writer.call(self._news, self._seen))
+        last, events = news
+        self._seen = max(self._seen, last)
+        for event in events:
+            if event.type == "run.signal":
+                self.signals.append(event.data)
+            self._index(event)
+            self._tell(event)
+        if events:
+            self.arrived.set()
+
+    async def watch(self, seconds: float = 0.5) -> None:
+        """Look again and again until cancelled."""
+        while True:
+            await self.clock.sleep(seconds)
+            await self.look()
+
+    def chunk(self, path: str, text: str, *, task: str, agent: str) -> None:
+        """Show streamed text to the listeners. It is not recorded."""
+        if self.listeners:
+            now = timestamp(self.clock.now())
+            data = {"text": self.redactor.text(text)}
+            self._tell(Event(self.id, 0, "model.chunk", now, 0.0, self.seg, path, task, agent, 1, data))
+
+    # Inside
+
+    def _news(self, after: int) -> tuple[int, list[Event]]:
+        journal = self._writer.journal
+        last = journal.last(self.id)
+        types = ("approval.decided", "run.signal")
+        return last, list(journal.events(self.id, after=after, types=types)) if last > after else []
+
+    def _flush(self) -> None:
+        if not self._buffer:
+            return
+        drafts, self._buffer = self._buffer, []
+        self._writer.put(Write(self.id, drafts, self._lease.epoch), self._done)
+
+    def _done(self, outcome: list[Event] | JournalError) -> None:
+        if self.listeners or isinstance(outcome, JournalError):
+            self._loop.call_soon_threadsafe(self._settle, outcome, None)
+
+    def _settle(self, outcome: list[Event] | JournalError, waiting: asyncio.Future[None] | None) -> None:
+        if isinstance(outcome, JournalError):
+            self._broken = outcome
+            if waiting and not waiting.done():
+                waiting.set_exception(outcome)
+            return
+        for event in outcome:
+            self._tell(event)
+        if waiting and not waiting.done():
+            waiting.set_result(None)
+
+    def _tell(self, event: Event) -> None:
+        for listener in self.listeners:
+            listener(event)
+
+    def _index(self, event: Event) -> None:
+        data = event.data
+        match event.type:
+            case "task.finished":
+                self.finished[event.path] = data
+                self.close_task(event.task)
+                return
+            case "approval.decided":
+                self._decisions[data["id"]] = data
+                return
+            case _:
+                pass
+        if event.task in self.finished or not event.path:
+            return
+        index = self._tasks.setdefault(event.task, _TaskIndex())
+        index.recorded.add((event.type, event.path, event.attempt))
+        match event.type:
+            case "message.recorded" if "role" in data:
+                index.messages[data["id"]] = ChatMessage.from_data(data)
+            case "model.started" | "tool.started":
+                index.attempts[event.path] = (event.attempt, data)
+            case "model.finished" | "tool.finished" if "failed" not in data:
+                index.results[event.path] = data
+            case _:
+                pass
+
+
+def _divergence(run: str, path: str, begun: Data, intent: Data) -> str:
+    return (
+        f"Run {run} at {path}: the journal recorded another request here "
+        f"({_gist(begun)}) than the code makes now ({_gist(intent)}). The crew or its tools changed since, or "
+        "something in it depends on time or chance. Put the old code back, or start a new run."
+    )
+
+
+def _gist(intent: Data) -> str:
+    what = intent.get("tool") or intent.get("model") or "step"
+    return f"{what}, fingerprint {intent.get('fingerprint')}"

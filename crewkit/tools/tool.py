@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from crewkit.errors import DefinitionError
 from crewkit.memory.base import Hit, Record
 
 Effect = Literal["read", "write", "external", "financial"]
@@ -67,3 +68,20 @@ class Tool:
     def reads_only(self) -> bool:
         """Nothing changes by calling it."""
         return set(self.effects) <= {"read"}
+
+
+def as_tools(tools: Sequence[Tool], where: str) -> tuple[Tool, ...]:
+    """Check a toolset: tools, and no name twice.
+
+    Raises:
+        DefinitionError: Something in it is no tool, or two share a name.
+    """
+    names: set[str] = set()
+    for tool in tools:
+        if not isinstance(tool, Tool):  # pyright: ignore[reportUnnecessaryIsInstance]
+            what = getattr(tool, "__name__", repr(tool))
+            raise DefinitionError(f"{where}: {what} is not a tool. Decorate the function with @tool.")
+        if tool.name in names:
+            raise DefinitionError(f"{where} has two tools named '{tool.name}'. Rename one: @tool(name=…).")
+        names.add(tool.name)
+    return tuple(tools)

@@ -1,0 +1,46 @@
+"""The agent: a role, a goal, a toolset and a scope. A definition, without state: it serves many tasks at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from crewkit.checks.scope import Scope
+from crewkit.core.limits import Limits
+from crewkit.errors import DefinitionError
+from crewkit.models.base import Model
+from crewkit.tools.tool import Tool, as_tools
+
+ModelSpec = str | Model | Sequence[str | Model] | None
+"""A model's name, a model, or several to be tried in order. `None`: the next level decides."""
+
+
+@dataclass(frozen=True)
+class Agent:
+    """Someone who does tasks, as far as the scope goes."""
+
+    role: str
+    """What the agent is, and its name in the crew."""
+    goal: str
+    """What it is after, in every task."""
+    backstory: str = ""
+    """What else it should know of itself."""
+    tools: Sequence[Tool] = ()
+    """What it can call. Listing a tool grants it."""
+    scope: Scope | None = None
+    """Narrows what `tools`, here and in its tasks, grant; and settles which calls a person is asked about."""
+    model: ModelSpec = None
+    limits: Limits = field(default_factory=Limits)
+    """Over all tasks that the agent does in a run."""
+    max_tokens: int = 4096
+    """Longest answer of one model call."""
+    temperature: float | None = None
+    """`None`: the model's own default."""
+
+    def __post_init__(self) -> None:
+        if not self.role.strip():
+            raise DefinitionError("An agent has no role. Give it one: Agent('Researcher', 'Find facts.').")
+        where = f"Agent '{self.role}'"
+        if not self.goal.strip():
+            raise DefinitionError(f"{where} has no goal. Say in a sentence what it is after.")
+        object.__setattr__(self, "tools", as_tools(self.tools, where))

@@ -1,0 +1,127 @@
+"""The crew: tasks, the agents who do them, limits and inputs. A definition; `run` is the door to the engine."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from crewkit.agents.agent import Agent, ModelSpec
+from crewkit.checks.scope import Scope
+from crewkit.core.events import Event
+from crewkit.core.limits import Limits
+from crewkit.crew.task import Task
+
+if TYPE_CHECKING:
+    from crewkit.crew.compile import Plan
+    from crewkit.crew.options import Options
+    from crewkit.crew.result import Result
+
+
+class Required(Enum):
+    """The default of an input that has none."""
+
+    REQUIRED = "required"
+
+    def __repr__(self) -> str:
+        return "REQUIRED"
+
+
+REQUIRED = Required.REQUIRED
+
+
+@dataclass(frozen=True)
+class Input:
+    """Something a crew has to be told before it runs."""
+
+    description: str = ""
+    _: KW_ONLY
+    type: Any = str
+    """The type of the value; what is given is checked against it."""
+    default: Any = REQUIRED
+
+
+@dataclass(frozen=True, eq=False)
+class Crew:
+    """Tasks and the agents who do them. Mistakes in it are found here, before anything runs."""
+
+    tasks: Sequence[Task[Any]]
+    """In any order: `needs` says what comes after what."""
+    _: KW_ONLY
+    agents: Sequence[Agent] = ()
+    """Agents that no task names: the coordinator gives them tasks that name nobody, colleagues may ask them."""
+    inputs: Sequence[str] | Mapping[str, Input] = ()
+    """What `{placeholders}` stand for and what functions may take: names, or names with what is known of them."""
+    name: str = "crew"
+    model: ModelSpec = None
+    """For agents that have none of their own. `None`: `--model`, `CREWKIT_MODEL`, or the offline model."""
+    limits: Limits = field(default_factory=Limits)
+    scope: Scope | None = None
+    """Narrows what everyone in the crew may do."""
+
+    def __post_init__(self) -> None:
+        from crewkit.crew.compile import compile_crew
+
+        object.__setattr__(self, "tasks", tuple(self.tasks))
+        object.__setattr__(self, "agents", tuple(self.agents))
+        object.__setattr__(self, "_plan", compile_crew(self))
+
+    @property
+    def plan(self) -> Plan:
+        """The crew as a checked graph."""
+        return self._plan  # pyright: ignore[reportAttributeAccessIssue,reportUnknownVariableType,reportUnknownMemberType]
+
+    async def run(self, inputs: Mapping[str, Any] | None = None, options: Options | None = None) -> Result:
+        """Run the crew and return what became of it.
+
+        A task that fails does not raise here: `result.status` says how the run ended, and `result[task]` raises
+        where that task has no output.
+
+        Args:
+            inputs: A value for every input that has no default.
+            options: Where the journal is, which models, how to wait: see `Options`.
+
+        Raises:
+            InputError: An input is missing, unknown or of the wrong type; nothing was run.
+            DefinitionError: A model cannot be used; nothing was run.
+            JournalError: The journal cannot be written; what is in it is kept.
+        """
+        from crewkit.crew.run import start
+
+        return await start(self, inputs or {}, options)
+
+    kickoff = run
+
+    def run_sync(self, inputs: Mapping[str, Any] | None = None, options: Options | None = None) -> Result:
+        """Run the crew from code that is not async; see `run`."""
+        return asyncio.run(self.run(inputs, options))
+
+    def stream(
+        self, inputs: Mapping[str, Any] | None = None, options: Options | None = None
+    ) -> AsyncIterator[Event]:
+        """Run the crew and yield its events as they happen, `run.finished` or `run.paused` last.
+
+        Streamed text comes as events of type `model.chunk` with `seq` 0, which no journal holds. Leaving the loop
+        early stops the run in order; it can be resumed.
+        """
+        from crewkit.crew.run import stream
+
+        return stream(self, inputs or {}, options)
+
+    async def resume(self, run: str, options: Options | None = None) -> Result:
+        """Carry a run on from where its journal stands: after a crash, a pause, a decision, a raised limit.
+
+        Args:
+            run: Its id, a unique prefix, or `@last`.
+            options: As in `run`; `limits` here replace the crew's.
+
+        Raises:
+            InputError: There is no such run, or it was not a run of this crew.
+            RunBusy: Another process is at it.
+            ReplayError: An unfinished task is not what it was when the run began.
+        """
+        from crewkit.crew.run import resume
+
+        return await resume(self, run, options)

@@ -1,0 +1,43 @@
+"""How a crew is run, as far as the crew itself does not say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from crewkit.agents.agent import ModelSpec
+from crewkit.core.clock import Clock, SystemClock
+from crewkit.core.events import Event
+from crewkit.core.limits import Limits
+from crewkit.journal.base import Journal
+from crewkit.memory.base import Memory
+
+if TYPE_CHECKING:
+    from crewkit.coordinator.bus import Bus
+
+
+@dataclass(frozen=True)
+class Options:
+    """Everything has a default that is right for a program run by a person."""
+
+    journal: Journal | None = None
+    """`None`: the SQLite journal under `.crewkit`, found from the working directory upwards, or `CREWKIT_HOME`."""
+    model: ModelSpec = None
+    """For whoever has no model: goes after task, agent and crew, before `CREWKIT_MODEL`."""
+    limits: Limits = field(default_factory=Limits)
+    """Replace the crew's, cap by cap."""
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    """Where keys and settings come from."""
+    memory: Memory | None = None
+    """`None`: the semantic memory beside the journal."""
+    listener: Callable[[Event], None] | None = None
+    """Called with every event as it happens."""
+    target: str = ""
+    """How to load the crew again; kept with the run, for `crewkit resume`."""
+    run_id: str = ""
+    """A run id of one's own instead of a fresh one."""
+    clock: Clock = field(default_factory=SystemClock)
+    bus: Callable[[], Bus] | None = None
+    """Makes the bus; a test can pass one that drops messages."""

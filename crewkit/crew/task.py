@@ -1,0 +1,112 @@
+"""The task: what is to be done, by whom, after what, and when it is good enough."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Literal, cast, get_args
+
+from typing_extensions import TypeVar
+
+from crewkit.agents.agent import Agent, ModelSpec
+from crewkit.checks.scope import Scope
+from crewkit.core.limits import Limits
+from crewkit.core.verdict import Verdict
+from crewkit.errors import DefinitionError
+from crewkit.tools.tool import Tool, as_tools
+
+if TYPE_CHECKING:
+    from crewkit.crew.crew import Crew
+
+T = TypeVar("T", default=str)
+V = TypeVar("V")
+
+Guardrail = Callable[[Any], Verdict | str | None | Awaitable[Verdict | str | None]]
+"""Looks at a task's output. `None` or `Allow()`: good. A sentence or `Revise(...)`: do it again, better.
+`Deny(...)`: the task fails. `Ask(...)`: a person decides."""
+
+OnFailure = Literal["fail", "skip", "continue"]
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True, eq=False)
+class Task(Generic[T]):
+    """Something to be done once in a run.
+
+    `agent` does it, or `do`: a plain function, a tool or a whole crew. A function's parameters, and a crew's
+    inputs, are filled by name from the inputs of the crew and from the outputs of `needs`.
+    """
+
+    name: str
+    """Letters, digits, `_` and `-`; the name under which others need it."""
+    description: str = ""
+    """What to do. `{topic}` stands for the input `topic`."""
+    expected_output: str = ""
+    """What the result should look like, for the agent."""
+    agent: Agent | None = None
+    """Who does it. Left out: the coordinator chooses among the crew's agents."""
+    _: KW_ONLY
+    needs: Sequence[Task[Any] | str] = ()
+    """Tasks that must be finished first; their outputs are put before the agent."""
+    context: Sequence[Task[Any] | str] | None = None
+    """Which earlier outputs are put before the agent, where it is not simply those of `needs`."""
+    output_type: type[T] = cast(Any, str)
+    """The type of the output: `str`, a pydantic model, a dataclass, `list[str]`, …"""
+    guardrails: Sequence[Guardrail] = ()
+    """Run in order on every output; the first objection sends it back."""
+    tools: Sequence[Tool] = ()
+    """Granted for this task alone, on top of the agent's."""
+    scope: Scope | None = None
+    """Narrows what the agent may do in this task."""
+    model: ModelSpec = None
+    """Goes before the agent's."""
+    do: Callable[..., Awaitable[T]] | Callable[..., T] | Tool | Crew | None = None
+    """A plain function, a tool or a crew that does the task without an agent."""
+    on_failure: OnFailure = "fail"
+    """`fail`: the run fails, and what depends on this is not done. `skip`: what depends on it is skipped, the run
+    may still succeed. `continue`: what depends on it goes on without its output (`None` to a function)."""
+    human_input: bool | str = False
+    """A person approves the output before it counts; a text is the question they are asked."""
+    timeout: float | None = None
+    """Seconds of active time."""
+    revisions: int = 3
+    """How many times an output is sent back before the task fails."""
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        where = f"Task '{self.name}'"
+        if not _NAME.fullmatch(self.name):
+            raise DefinitionError(f"{where}: a name is letters, digits, '_' and '-', and starts with a letter.")
+        if self.on_failure not in get_args(OnFailure):
+            raise DefinitionError(f"{where}: on_failure={self.on_failure!r} is not 'fail', 'skip' or 'continue'.")
+        if self.timeout is not None and self.timeout <= 0:
+            raise DefinitionError(f"{where}: timeout={self.timeout!r} is not a number of seconds above 0.")
+        if self.agent is not None and self.do is not None:
+            raise DefinitionError(f"{where} has an agent and a function (`do`). Keep one: who does it?")
+        if self.do is None and not self.description.strip():
+            raise DefinitionError(f"{where} has no description. Say what is to be done, or give it a function: do=…")
+        object.__setattr__(self, "tools", as_tools(self.tools, where))
+        object.__setattr__(self, "needs", _sequence(self.needs, where, "needs"))
+        object.__setattr__(self, "guardrails", _sequence(self.guardrails, where, "guardrails"))
+        if self.context is not None:
+            object.__setattr__(self, "context", _sequence(self.context, where, "context"))
+
+    def need_names(self) -> tuple[str, ...]:
+        """Return the names of the tasks that must be finished first, each once."""
+        return _names(self.needs)
+
+    def context_names(self) -> tuple[str, ...]:
+        """Return the names of the tasks whose outputs are put before the agent."""
+        return self.need_names() if self.context is None else _names(self.context)
+
+
+def _names(tasks: Sequence[Task[Any] | str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(task if isinstance(task, str) else task.name for task in tasks))
+
+
+def _sequence(value: Sequence[V], where: str, field: str) -> tuple[V, ...]:
+    if isinstance(value, str) or not isinstance(value, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise DefinitionError(f"{where}: {field}={value!r} is not a list. Write {field}=[…].")
+    return tuple(value)

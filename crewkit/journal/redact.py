@@ -6,7 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from urllib.parse import quote, quote_plus, unquote
 
 _SHORTEST = 8
@@ -17,23 +17,57 @@ _SECRET_NAME = re.compile(
 )
 _URL_PASSWORD = re.compile(r"://[^\s/:@]{0,128}:([^\s@/\"'<>\[\]]{1,256})@")
 
-_PATTERNS: tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...] = tuple(
-    (needles, re.compile(pattern), replacement)
-    for needles, pattern, replacement in (
-        # A literal first, and the look-behind after it: the search then runs at the speed of memchr.
-        (("-----BEGIN ",), r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----(?:(?:[^-]|-(?!----))*+-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|(?:(?:\s|\\[rn])*+[A-Za-z0-9+/=]{40,}+)+)", "[redacted:private_key]"),  # noqa: E501
-        (("://",), r"(://[^\s/:@]{0,128}:)[^\s@/\"'<>\[\]]{1,256}(?=@)", r"\1[redacted:url_password]"),
-        (("eyJ",), r"eyJ(?<![\w-]eyJ)[\w-]{8,}+\.[\w-]{8,}+\.[\w-]{4,}+", "[redacted:jwt]"),
-        (("sk-ant-",), r"sk-ant-(?<![A-Za-z0-9]sk-ant-)[\w-]{16,}+", "[redacted:anthropic_key]"),
-        (("sk-",), r"sk-(?<![A-Za-z0-9]sk-)[\w-]{20,}+", "[redacted:api_key]"),
-        (("AKIA", "ASIA"), r"A[KS]IA(?<![A-Za-z0-9]....)[A-Z0-9]{16}(?![A-Za-z0-9])", "[redacted:aws_key]"),
-        (("ghp_", "gho_", "ghs_", "ghu_", "ghr_"), r"gh[psour]_(?<![A-Za-z0-9]....)[A-Za-z0-9]{20,}+", "[redacted:github_token]"),  # noqa: E501
-        (("github_pat_",), r"github_pat_\w{20,}+", "[redacted:github_token]"),
-        (("xox",), r"xox[abeprs]-(?<![A-Za-z0-9].....)[A-Za-z0-9-]{10,}+", "[redacted:slack_token]"),
-        (("AIza",), r"AIza(?<![A-Za-z0-9]AIza)[\w-]{30,}+", "[redacted:google_key]"),
-        (("earer ", "EARER "), r"((?:earer|EARER) {1,8})(?=[\w.~+/=-]{0,256}\d)[\w.~+/=-]{16,}+", r"\1[redacted:bearer_token]"),  # noqa: E501
-    )
-)  # fmt: skip
+
+class _Pattern(NamedTuple):
+    """What a kind of secret looks like, with literals that say cheaply where it cannot be."""
+
+    gate: str
+    """One character, looked for first; empty for none."""
+    needles: tuple[str, ...]
+    """One of these is in every match."""
+    regex: re.Pattern[str]
+    replacement: str
+
+    def may_match(self, text: str) -> bool:
+        return self.gate in text and any(needle in text for needle in self.needles)
+
+
+def _pattern(kind: str, regex: str, *needles: str, gate: str = "", keep: str = "") -> _Pattern:
+    return _Pattern(gate, needles, re.compile(regex), f"{keep}[redacted:{kind}]")
+
+
+# Each begins with a literal, and the look-behind comes after it: the search then runs at the speed of memchr.
+# No part can match the same text in two ways, so that a hostile text costs no more than a long one.
+_PATTERNS = (
+    _pattern(
+        "private_key",
+        r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----"
+        r"(?:(?:[^-]|-(?!----))*+-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----"
+        r"|(?:(?:\s|\\[rn])*+[A-Za-z0-9+/=]{40,}+)+)",
+        "-----BEGIN ",
+    ),
+    _pattern(
+        "url_password", r"(://[^\s/:@]{0,128}:)[^\s@/\"'<>\[\]]{1,256}(?=@)", "://", gate="@", keep=r"\1"
+    ),
+    _pattern("jwt", r"eyJ(?<![\w-]eyJ)[\w-]{8,}+\.[\w-]{8,}+\.[\w-]{4,}+", "eyJ"),
+    _pattern("api_key", r"sk-(?<![A-Za-z0-9]sk-)[\w-]{20,}+", "sk-"),
+    _pattern("aws_key", r"A[KS]IA(?<![A-Za-z0-9]....)[A-Z0-9]{16}(?![A-Za-z0-9])", "AKIA", "ASIA"),
+    _pattern(
+        "github_token",
+        r"gh[psour]_(?<![A-Za-z0-9]....)[A-Za-z0-9]{20,}+",
+        *("ghp_", "gho_", "ghs_", "ghu_", "ghr_"),
+        gate="_",
+    ),
+    _pattern("github_token", r"github_pat_\w{20,}+", "github_pat_", gate="_"),
+    _pattern("slack_token", r"xox[abeprs]-(?<![A-Za-z0-9].....)[A-Za-z0-9-]{10,}+", "xox"),
+    _pattern("google_key", r"AIza(?<![A-Za-z0-9]AIza)[\w-]{30,}+", "AIza"),
+    _pattern(
+        "bearer_token",
+        r"(earer {1,8})(?=[\w.~+/=-]{0,256}\d)[\w.~+/=-]{16,}+",
+        "earer ",
+        keep=r"\1",
+    ),
+)
 
 
 class Redactor:
@@ -84,17 +118,17 @@ class Redactor:
         return self._deep(value) if self._suspicious("\n".join(strings)) else value
 
     def _suspicious(self, text: str) -> bool:
-        for needle in self._needles:
-            if needle in text:
-                return True
-        return any(needle in text for needles, _, _ in _PATTERNS for needle in needles)
+        return self._knows_of(text) or any(pattern.may_match(text) for pattern in _PATTERNS)
+
+    def _knows_of(self, text: str) -> bool:
+        return any(needle in text for needle in self._needles)
 
     def _once(self, text: str) -> str:
-        if self._needles:
+        if self._knows_of(text):
             text = self._known.sub(lambda found: self._markers.get(found[0], found[0]), text)
-        for needles, pattern, replacement in _PATTERNS:
-            if any(needle in text for needle in needles):
-                text = pattern.sub(replacement, text)
+        for pattern in _PATTERNS:
+            if pattern.may_match(text):
+                text = pattern.regex.sub(pattern.replacement, text)
         return text
 
     def _deep(self, value: Any) -> Any:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Generic, Literal, Protocol, get_args, overload
+
+from typing_extensions import ParamSpec, TypeVar
 
 from crewkit.errors import DefinitionError
 from crewkit.memory.base import Hit, Record
@@ -13,6 +20,13 @@ Effect = Literal["read", "write", "external", "financial"]
 
 UNDECLARED: tuple[Effect, ...] = ("write", "external")
 """What a tool counts as that does not say what it does."""
+
+P = ParamSpec("P")
+R = TypeVar("R")
+P_any = ParamSpec("P_any", default=...)
+R_co = TypeVar("R_co", covariant=True, default=Any)
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 
 class Recall(Protocol):
@@ -27,9 +41,17 @@ class Recall(Protocol):
         ...
 
 
+class Validator(Protocol):
+    """A compiled JSON Schema."""
+
+    def iter_errors(self, instance: object) -> Iterator[Any]:
+        """Tell what is wrong with the instance, one `jsonschema.ValidationError` at a time."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """What a tool may know of the run. A parameter annotated with it is filled in and not shown to the model."""
+    """What a tool may know of the run. A parameter annotated with it is filled in, unseen by the model."""
 
     run_id: str
     task: str
@@ -37,7 +59,7 @@ class ToolContext:
     path: str
     """Path of this call's step, for example `draft/2/tool:0`."""
     idempotency_key: str
-    """The same for every attempt at this call, in this process or the next. Pass it on where a service takes one."""
+    """The same for every attempt at this call, in this process or the next; for services that take one."""
     memory: Recall
     """The crew's memory."""
     inputs: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -46,15 +68,15 @@ class ToolContext:
     """Write a line into the transcript."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
-    """A function that a model may ask for. Made by `@tool`."""
+@dataclass(frozen=True, eq=False)
+class Tool(Generic[P_any, R_co]):
+    """A function that a model may ask for. Made by `@tool`; still callable as the function it was."""
 
     name: str
     description: str
     parameters: dict[str, Any]
     """A closed JSON Schema (2020-12) of type `object`."""
-    function: Callable[..., Any]
+    function: Callable[P_any, R_co]
     """Called with the arguments after validation, converted to the annotated types."""
     effects: tuple[Effect, ...] = UNDECLARED
     idempotent: bool = False
@@ -63,11 +85,156 @@ class Tool:
     """Seconds for one call."""
     max_chars: int = 20_000
     """Longest result that a model is shown; the whole stays in the journal."""
+    context: str = ""
+    """The parameter that receives the `ToolContext`; empty where there is none."""
+    convert: Callable[[dict[str, Any]], dict[str, Any]] = field(default=dict, repr=False)
+    """From validated JSON data to what the function takes. Raises `ValueError` where it cannot."""
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise DefinitionError(
+                f"Tool '{self.name}' has a name that models cannot call. "
+                "Begin with a letter or '_', go on with letters, digits, '_' and '-', 64 characters at most."
+            )
+        if not self.description.strip():
+            raise DefinitionError(f"Tool '{self.name}' has no description. Say what it does, for the model.")
+        if not self.effects or not set(self.effects) <= set(get_args(Effect)):
+            raise DefinitionError(
+                f"Tool '{self.name}' has the effects {list(self.effects)}. "
+                f"Use one or more of: {', '.join(get_args(Effect))}; 'read' where nothing changes."
+            )
+        if not 0 < self.timeout < math.inf:
+            raise DefinitionError(
+                f"Tool '{self.name}' has a timeout of {self.timeout}. Give seconds above 0."
+            )
+        if self.max_chars < 1:
+            raise DefinitionError(
+                f"Tool '{self.name}' has max_chars={self.max_chars}. Give a number above 0."
+            )
+
+    def __call__(self, *args: P_any.args, **kwargs: P_any.kwargs) -> R_co:
+        """Call the function itself, unchecked: for your own code and its tests."""
+        return self.function(*args, **kwargs)
 
     @property
     def reads_only(self) -> bool:
         """Nothing changes by calling it."""
         return set(self.effects) <= {"read"}
+
+    @cached_property
+    def validator(self) -> Validator:
+        """The compiled `parameters`. A reference out of the schema is an error, never a request."""
+        from jsonschema import Draft202012Validator
+        from jsonschema.validators import validator_for
+        from referencing import Registry
+
+        kind: Any = validator_for(self.parameters, default=Draft202012Validator)
+        offline: Registry[Any] = Registry()
+        return kind(self.parameters, registry=offline)
+
+
+@overload
+def tool(
+    function: Callable[P, R],
+    /,
+    *,
+    name: str | None = None,
+    effects: Effect | Sequence[Effect] | None = None,
+    idempotent: bool = False,
+    timeout: float = 60.0,
+    max_chars: int = 20_000,
+) -> Tool[P, R]: ...
+@overload
+def tool(
+    *,
+    name: str | None = None,
+    effects: Effect | Sequence[Effect] | None = None,
+    idempotent: bool = False,
+    timeout: float = 60.0,
+    max_chars: int = 20_000,
+) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
+def tool(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    effects: Effect | Sequence[Effect] | None = None,
+    idempotent: bool = False,
+    timeout: float = 60.0,
+    max_chars: int = 20_000,
+) -> Any:
+    """Make a tool of a function: its signature and docstring are what the model reads.
+
+    Args:
+        function: A sync or async function whose parameters are annotated. A parameter annotated with
+            `ToolContext` is filled in and not shown to the model.
+        name: What the model calls it; the function's name where left out.
+        effects: What a call does. Left out, it counts as `write` and `external`: a person is asked.
+        idempotent: Running it twice with one idempotency key is as good as once.
+        timeout: Seconds for one call.
+        max_chars: Longest result that a model is shown; the whole stays in the journal.
+
+    Raises:
+        DefinitionError: The function cannot be described to a model.
+    """
+
+    def make(function: Callable[..., Any], names: Mapping[str, Any]) -> Tool:
+        from crewkit.tools.schema import describe
+
+        label = _label(function, name)
+        described = describe(function, _where(function, label), names)
+        return Tool(
+            name=label,
+            description=described.description,
+            parameters=described.parameters,
+            function=function,
+            effects=_effects(effects),
+            idempotent=idempotent,
+            timeout=timeout,
+            max_chars=max_chars,
+            context=described.context,
+            convert=described.convert,
+        )
+
+    def decorate(function: Callable[..., Any]) -> Tool:
+        return make(function, _names_of_caller())
+
+    return decorate if function is None else make(function, _names_of_caller())
+
+
+def tool_from_schema(
+    name: str,
+    description: str,
+    parameters: dict[str, Any],
+    function: Callable[..., Any],
+    *,
+    effects: Effect | Sequence[Effect] | None = None,
+    idempotent: bool = False,
+    timeout: float = 60.0,
+    max_chars: int = 20_000,
+) -> Tool:
+    """Make a tool of a callable and a foreign JSON Schema; its arguments arrive by name, as JSON data.
+
+    Raises:
+        DefinitionError: `parameters` is not a JSON Schema of type `object`, or a value is out of range.
+    """
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+    from jsonschema.validators import validator_for
+
+    kind: Any = validator_for(parameters, default=Draft202012Validator)
+    try:
+        kind.check_schema(parameters)
+    except (SchemaError, RecursionError) as error:
+        problem = getattr(error, "message", "it is nested too deeply")
+        raise DefinitionError(
+            f"Tool '{name}' has parameters that are no JSON Schema: {problem[:300]}. Correct the schema."
+        ) from error
+    if parameters.get("type") != "object":
+        raise DefinitionError(
+            f"Tool '{name}' has parameters of type {parameters.get('type')!r}. Wrap them in an 'object'."
+        )
+    return Tool(name, description, parameters, function, _effects(effects), idempotent, timeout, max_chars)
 
 
 def as_tools(tools: Sequence[Tool], where: str) -> tuple[Tool, ...]:
@@ -85,3 +252,35 @@ def as_tools(tools: Sequence[Tool], where: str) -> tuple[Tool, ...]:
             raise DefinitionError(f"{where} has two tools named '{tool.name}'. Rename one: @tool(name=…).")
         names.add(tool.name)
     return tuple(tools)
+
+
+def _names_of_caller() -> dict[str, Any]:
+    """Return the names known where the tool is defined: its types may be local to a function."""
+    frame = inspect.currentframe()
+    while frame and frame.f_globals is globals():
+        frame = frame.f_back
+    return dict(frame.f_locals) if frame else {}
+
+
+def _label(function: Callable[..., Any], name: str | None) -> str:
+    label = name or getattr(function, "__name__", type(function).__name__)
+    if label == "<lambda>":
+        raise DefinitionError("A tool is made of a lambda without a name. Write a `def` with a docstring.")
+    return label
+
+
+def _where(function: Callable[..., Any], label: str) -> str:
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return (
+        f"Tool '{label}' ({Path(code.co_filename).name}, line {code.co_firstlineno})"
+        if code
+        else f"Tool '{label}'"
+    )
+
+
+def _effects(effects: Effect | Sequence[Effect] | None) -> tuple[Effect, ...]:
+    if effects is None:
+        return UNDECLARED
+    if isinstance(effects, str):
+        return (effects,)
+    return tuple(dict.fromkeys(effects))

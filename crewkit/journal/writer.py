@@ -47,6 +47,11 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="crewkit-journal", daemon=True)
         self._thread.start()
 
+    @property
+    def journal(self) -> Journal:
+        """The journal it writes to."""
+        return self._journal
+
     def put(self, write: Write, done: Done | None = None) -> None:
         """Append soon; return at once.
 

@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, Literal, Protocol, get_args, overload
-
-from typing_extensions import ParamSpec, TypeVar
+from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, get_args, overload
 
 from crewkit.errors import DefinitionError
 from crewkit.memory.base import Hit, Record
@@ -23,8 +21,7 @@ UNDECLARED: tuple[Effect, ...] = ("write", "external")
 
 P = ParamSpec("P")
 R = TypeVar("R")
-P_any = ParamSpec("P_any", default=...)
-R_co = TypeVar("R_co", covariant=True, default=Any)
+R_co = TypeVar("R_co", covariant=True)
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
@@ -69,14 +66,14 @@ class ToolContext:
 
 
 @dataclass(frozen=True, eq=False)
-class Tool(Generic[P_any, R_co]):
+class Tool:
     """A function that a model may ask for. Made by `@tool`; still callable as the function it was."""
 
     name: str
     description: str
     parameters: dict[str, Any]
     """A closed JSON Schema (2020-12) of type `object`."""
-    function: Callable[P_any, R_co]
+    function: Callable[..., Any]
     """Called with the arguments after validation, converted to the annotated types."""
     effects: tuple[Effect, ...] = UNDECLARED
     idempotent: bool = False
@@ -112,7 +109,7 @@ class Tool(Generic[P_any, R_co]):
                 f"Tool '{self.name}' has max_chars={self.max_chars}. Give a number above 0."
             )
 
-    def __call__(self, *args: P_any.args, **kwargs: P_any.kwargs) -> R_co:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself, unchecked: for your own code and its tests."""
         return self.function(*args, **kwargs)
 
@@ -133,6 +130,14 @@ class Tool(Generic[P_any, R_co]):
         return kind(self.parameters, registry=offline)
 
 
+class FunctionTool(Tool, Generic[P, R_co]):
+    """What `@tool` makes: a tool that type checkers let you call as the function it was."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Call the function itself, unchecked: for your own code and its tests."""
+        return self.function(*args, **kwargs)
+
+
 @overload
 def tool(
     function: Callable[P, R],
@@ -143,7 +148,7 @@ def tool(
     idempotent: bool = False,
     timeout: float = 60.0,
     max_chars: int = 20_000,
-) -> Tool[P, R]: ...
+) -> FunctionTool[P, R]: ...
 @overload
 def tool(
     *,
@@ -152,7 +157,7 @@ def tool(
     idempotent: bool = False,
     timeout: float = 60.0,
     max_chars: int = 20_000,
-) -> Callable[[Callable[P, R]], Tool[P, R]]: ...
+) -> Callable[[Callable[P, R]], FunctionTool[P, R]]: ...
 def tool(
     function: Callable[..., Any] | None = None,
     /,
@@ -178,12 +183,12 @@ def tool(
         DefinitionError: The function cannot be described to a model.
     """
 
-    def make(function: Callable[..., Any], names: Mapping[str, Any]) -> Tool:
+    def make(function: Callable[P, R], names: Mapping[str, Any]) -> FunctionTool[P, R]:
         from crewkit.tools.schema import describe
 
         label = _label(function, name)
         described = describe(function, _where(function, label), names)
-        return Tool(
+        return FunctionTool(
             name=label,
             description=described.description,
             parameters=described.parameters,
@@ -196,7 +201,7 @@ def tool(
             convert=described.convert,
         )
 
-    def decorate(function: Callable[..., Any]) -> Tool:
+    def decorate(function: Callable[P, R]) -> FunctionTool[P, R]:
         return make(function, _names_of_caller())
 
     return decorate if function is None else make(function, _names_of_caller())

@@ -1,0 +1,180 @@
+"""Running a tool: whatever its function does, there is an outcome, and in time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from threading import Thread
+from typing import Any, Literal, cast
+
+from crewkit.errors import ToolError
+from crewkit.tools.result import KEPT_CHARS, cut, to_text
+from crewkit.tools.tool import Tool, ToolContext
+
+GRACE = 1.0
+"""Seconds that a cancelled tool has to clean up before it is left behind."""
+MAX_ERROR_CHARS = 2_000
+"""Longest message of an error that a model is shown."""
+
+Ended = tuple[Any, BaseException | None]
+"""What a function returned, or what it raised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one call ended."""
+
+    outcome: Literal["ok", "error", "timeout"]
+    text: str
+    """What the model is shown, cut to the tool's allowance."""
+    full: str | None = None
+    """The result before it was cut; `None` where it was not. Longer than `KEPT_CHARS` it is cut as well."""
+    error: dict[str, str] | None = None
+    """`type` and `message`, where the call failed."""
+    received: int = 0
+    """Characters of the whole result."""
+    selected: int = 0
+    """Characters of it that the model is shown."""
+    seconds: float = 0.0
+
+
+async def execute(
+    tool: Tool, arguments: Mapping[str, Any], context: ToolContext, *, timeout: float | None = None
+) -> Outcome:
+    """Call a tool with converted arguments, and wait for it no longer than its timeout.
+
+    An async function runs in a task of its own, a sync one in a thread of its own that does not keep the
+    process alive. Cancelling this cancels the tool; a sync function cannot be stopped and is left behind.
+
+    Args:
+        tool: The tool.
+        arguments: What the function takes: `convert_arguments` made it of what `parse_arguments` read.
+        context: Filled in where the function asks for it.
+        timeout: Seconds; the tool's own where left out.
+    """
+    began = time.monotonic()
+    allowed = tool.timeout if timeout is None else timeout
+    values = dict(arguments)
+    if tool.context:
+        values[tool.context] = context
+    task = asyncio.ensure_future(_run(tool, values))
+    if not await _finished(task, allowed):
+        return _timed_out(tool, allowed, began)
+    if task.cancelled():
+        return _failed(tool, asyncio.CancelledError("the tool cancelled itself"), began)
+    value, error = task.result()
+    return _failed(tool, error, began) if error is not None else _returned(tool, value, began)
+
+
+def unknown_tool(name: str, known: Iterable[str]) -> str:
+    """Tell a model that it named no tool of its own. Nothing near is ever called instead."""
+    tools = ", ".join(known)
+    offer = f"Tools you can call: {tools}." if tools else "There are no tools you can call."
+    return f"There is no tool '{_short(name, 100)}'. {offer}"
+
+
+async def _finished(task: asyncio.Future[Ended], seconds: float) -> bool:
+    """Wait for the task; after the timeout, or when we are cancelled, see to it that it ends."""
+    try:
+        await asyncio.wait((task,), timeout=seconds)
+        return task.done()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait((task,), timeout=GRACE)
+
+
+async def _run(tool: Tool, values: dict[str, Any]) -> Ended:
+    try:
+        if inspect.iscoroutinefunction(tool.function):
+            return await tool.function(**values), None
+        value, error = await _in_thread(tool, values)
+        if error is None and inspect.isawaitable(value):
+            value = await value
+        return value, error
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # noqa: BLE001 — a tool's body; its SystemExit must not end the run
+        return None, error
+
+
+async def _in_thread(tool: Tool, values: dict[str, Any]) -> Ended:
+    """Call a sync function in a daemon thread: there is no pool to fill up, and exit does not wait for it."""
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[Ended] = loop.create_future()
+    call = partial(contextvars.copy_context().run, tool.function, **values)
+    Thread(target=_work, args=(call, loop, ended), name=f"tool {tool.name}", daemon=True).start()
+    return await ended
+
+
+def _work(call: Callable[[], Any], loop: asyncio.AbstractEventLoop, ended: asyncio.Future[Ended]) -> None:
+    result: Ended = (None, SystemExit("the tool's thread was ended"))
+    try:
+        result = (call(), None)
+    except BaseException as error:  # noqa: BLE001 — a tool's body; SystemExit and its like end only the call
+        result = (None, error)
+    finally:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_settle, ended, result)
+
+
+def _settle(ended: asyncio.Future[Ended], result: Ended) -> None:
+    if not ended.done():
+        ended.set_result(result)
+
+
+def _returned(tool: Tool, value: object, began: float) -> Outcome:
+    try:
+        text = to_text(value)
+    except ToolError as error:
+        return _failed(tool, error, began, note=f"'{tool.name}' ran to its end; only its result is lost. ")
+    shown = cut(text, tool.max_chars)
+    full = cut(text, KEPT_CHARS).text if shown.selected < shown.received else None
+    return Outcome("ok", shown.text, full, None, shown.received, shown.selected, _since(began))
+
+
+def _timed_out(tool: Tool, seconds: float, began: float) -> Outcome:
+    text = f"'{tool.name}' did not end within {seconds:g} seconds and was given up."
+    if not tool.reads_only:
+        text += " It may still have happened, or happen yet: check before you call it again."
+    return _error("timeout", "Timeout", text, text, began)
+
+
+def _failed(tool: Tool, error: BaseException, began: float, note: str = "") -> Outcome:
+    kind, message = type(error).__name__, _message(error)
+    if isinstance(error, ToolError):
+        return _error("error", kind, message, note + message, began)
+    return _error("error", kind, message, f"'{tool.name}' failed. {kind}: {message}", began)
+
+
+def _error(outcome: Literal["error", "timeout"], kind: str, message: str, text: str, began: float) -> Outcome:
+    return Outcome(
+        outcome, text, None, {"type": kind, "message": message}, len(text), len(text), _since(began)
+    )
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        group = cast(BaseExceptionGroup[BaseException], error)
+        inner = "; ".join(f"{type(e).__name__}: {_message(e)}" for e in group.exceptions[:5])
+        return _short(f"{group.message}: {inner}", MAX_ERROR_CHARS)
+    try:
+        text = str(error).strip()
+    except Exception:  # noqa: BLE001 — an exception's own __str__
+        text = ""
+    return _short(text, MAX_ERROR_CHARS) or "no message"
+
+
+def _short(text: str, allowance: int) -> str:
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= allowance else f"{text[: allowance - 1]}…"
+
+
+def _since(began: float) -> float:
+    return round(time.monotonic() - began, 6)

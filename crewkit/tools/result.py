@@ -1,0 +1,180 @@
+"""From what a tool returned to the text that a model is shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from enum import Enum
+from typing import cast
+
+from crewkit.errors import ToolError
+
+NOTHING = "The tool ran and returned nothing."
+"""What a model is shown of `None`: `null` reads like a failure, and `done` claims more than is known."""
+KEPT_CHARS = 2_000_000
+"""Longest result that is kept, for the journal too: data beyond it is refused, text is cut."""
+MAX_DEPTH = 100
+"""Most lists and objects within each other."""
+
+
+class UnusableResult(ToolError):
+    """A tool ran to its end, and what it returned cannot be shown. The message is written for the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """What a model is shown of a result."""
+
+    text: str
+    """Ends in a line that says what was left out, where anything was; that line is above the allowance."""
+    received: int
+    """Characters of the whole result."""
+    selected: int
+    """Characters of it that are shown."""
+
+
+def to_text(value: object) -> str:
+    """Write what a tool returned: text as it is, data as JSON.
+
+    Raises:
+        UnusableResult: It is binary, holds itself, is too large, or has no JSON form.
+    """
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, str):
+        return _whole_characters(str.__str__(value))
+    if value is None:
+        return NOTHING
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        size = memoryview(cast(bytes, value)).nbytes
+        kind = type(cast(object, value)).__name__
+        raise UnusableResult(f"The result is binary ({kind}, {size:,} bytes) and cannot be shown as text.")
+    return _to_json(value)
+
+
+def cut(text: str, allowance: int) -> Selected:
+    """Cut a result to an allowance of characters: a JSON list after a whole item, a text after a line."""
+    if len(text) <= allowance:
+        return Selected(text, len(text), len(text))
+    ends = _item_ends(text)
+    shown = sum(end <= allowance - 1 for end in ends)
+    if shown:
+        head = text[: ends[shown - 1]]
+        left_out = f"{len(ends) - shown:,} of {len(ends):,} items left out"
+        return Selected(f"{head}]\n[… {left_out} …]", len(text), len(head) + 1)
+    head = _at_line_end(text[:allowance])
+    left_out = f"{len(text) - len(head):,} of {len(text):,} characters left out"
+    return Selected(f"{head}\n[… {left_out} …]", len(text), len(head))
+
+
+def _to_json(value: object) -> str:
+    from pydantic_core import to_json
+
+    try:
+        _Measure().add(value, 0)
+        return to_json(value, inf_nan_mode="strings").decode()
+    except UnusableResult:
+        raise
+    except Exception as error:  # models write themselves: code that we do not own
+        raise UnusableResult(
+            f"The result, of type {type(value).__name__}, cannot be written as JSON: {str(error)[:300]}"
+        ) from error
+
+
+class _Measure:
+    """A lower bound of the JSON's length, found before any of it is written; shared parts are walked once."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, int] = {}
+        self._open: set[int] = set()
+
+    def add(self, value: object, depth: int) -> int:
+        if isinstance(value, (str, bytes, bytearray)):
+            return _allowed(len(value))
+        if isinstance(value, Iterator):
+            raise UnusableResult("The result holds an iterator, which has no end that can be known.")
+        parts = _parts(value)
+        if parts is None:
+            return 1
+        return self._sum(value, parts, depth)
+
+    def _sum(self, value: object, parts: list[object], depth: int) -> int:
+        key = id(value)
+        if key in self._known:
+            return self._known[key]
+        if key in self._open:
+            raise UnusableResult(f"The result is a {type(value).__name__} that contains itself.")
+        if depth >= MAX_DEPTH:
+            raise UnusableResult(f"The result is nested more than {MAX_DEPTH} levels deep.")
+        size = _allowed(2 * len(parts))
+        self._open.add(key)
+        for part in parts:
+            size = _allowed(size + self.add(part, depth + 1))
+        self._open.discard(key)
+        self._known[key] = size
+        return size
+
+
+def _parts(value: object) -> list[object] | None:
+    if isinstance(value, Mapping):
+        mapping = cast(Mapping[object, object], value)
+        _allowed(4 * len(mapping))
+        return [part for pair in mapping.items() for part in pair]
+    if isinstance(value, (list, tuple, set, frozenset)):
+        sequence = cast(list[object], value)
+        _allowed(2 * len(sequence))
+        return list(sequence)
+    if is_dataclass(value) and not isinstance(value, type):
+        return [getattr(value, field.name, None) for field in fields(value)]
+    if hasattr(type(value), "model_fields"):
+        return list(vars(value).values())
+    return None
+
+
+def _allowed(size: int) -> int:
+    if size > KEPT_CHARS:
+        raise UnusableResult(
+            f"The result is data of more than {KEPT_CHARS:,} characters, too much to show or to keep. "
+            "Ask for less of it, where the tool lets you."
+        )
+    return size
+
+
+def _whole_characters(text: str) -> str:
+    """Replace halves of surrogate pairs, which no encoding can carry."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _item_ends(text: str) -> list[int]:
+    """Return where each item of a JSON list ends; nothing where the text is no such list."""
+    if not text.startswith("[") or len(text) > KEPT_CHARS:
+        return []
+    decoder, ends, at = json.JSONDecoder(), list[int](), 1
+    try:
+        while True:
+            at = decoder.raw_decode(text, _after_blanks(text, at))[1]
+            ends.append(at)
+            at = _after_blanks(text, at)
+            if text[at] == "]":
+                return ends if _after_blanks(text, at + 1) == len(text) else []
+            if text[at] != ",":
+                return []
+            at += 1
+    except (ValueError, IndexError, RecursionError):
+        return []
+
+
+def _after_blanks(text: str, at: int) -> int:
+    while at < len(text) and text[at] in " \t\r\n":
+        at += 1
+    return at
+
+
+def _at_line_end(head: str) -> str:
+    end = head.rfind("\n")
+    return head[:end] if end > len(head) // 2 else head

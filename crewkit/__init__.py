@@ -1,0 +1,124 @@
+"""Crews of AI agents that can be trusted.
+
+The public names load when they are first used, so that `import crewkit` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crewkit.agents.agent import Agent
+    from crewkit.agents.delegate import ask_colleague
+    from crewkit.checks.scope import Grant, Scope
+    from crewkit.core.events import Event
+    from crewkit.core.limits import Limits
+    from crewkit.core.verdict import Allow, Ask, Deny, Revise, Verdict
+    from crewkit.crew.crew import Crew, Input
+    from crewkit.crew.options import Options
+    from crewkit.crew.result import Report, Result
+    from crewkit.crew.task import Task
+    from crewkit.errors import (
+        CrewkitError,
+        DefinitionError,
+        Denied,
+        InputError,
+        JournalError,
+        LimitExceeded,
+        ModelError,
+        ReplayError,
+        RunBusy,
+        RunError,
+        ToolError,
+    )
+    from crewkit.memory.base import Hit, Record
+    from crewkit.tools.tool import Tool, ToolContext, tool, tool_from_schema
+
+__version__ = "0.1.0"
+
+_ROOMS = {
+    "Agent": "agents.agent",
+    "Allow": "core.verdict",
+    "Ask": "core.verdict",
+    "Crew": "crew.crew",
+    "CrewkitError": "errors",
+    "DefinitionError": "errors",
+    "Denied": "errors",
+    "Deny": "core.verdict",
+    "Event": "core.events",
+    "Grant": "checks.scope",
+    "Hit": "memory.base",
+    "Input": "crew.crew",
+    "InputError": "errors",
+    "JournalError": "errors",
+    "LimitExceeded": "errors",
+    "Limits": "core.limits",
+    "ModelError": "errors",
+    "Options": "crew.options",
+    "Record": "memory.base",
+    "ReplayError": "errors",
+    "Report": "crew.result",
+    "Result": "crew.result",
+    "Revise": "core.verdict",
+    "RunBusy": "errors",
+    "RunError": "errors",
+    "Scope": "checks.scope",
+    "Task": "crew.task",
+    "Tool": "tools.tool",
+    "ToolContext": "tools.tool",
+    "ToolError": "errors",
+    "Verdict": "core.verdict",
+    "ask_colleague": "agents.delegate",
+    "tool": "tools.tool",
+    "tool_from_schema": "tools.tool",
+}
+
+__all__ = [
+    "Agent",
+    "Allow",
+    "Ask",
+    "Crew",
+    "CrewkitError",
+    "DefinitionError",
+    "Denied",
+    "Deny",
+    "Event",
+    "Grant",
+    "Hit",
+    "Input",
+    "InputError",
+    "JournalError",
+    "LimitExceeded",
+    "Limits",
+    "ModelError",
+    "Options",
+    "Record",
+    "ReplayError",
+    "Report",
+    "Result",
+    "Revise",
+    "RunBusy",
+    "RunError",
+    "Scope",
+    "Task",
+    "Tool",
+    "ToolContext",
+    "ToolError",
+    "Verdict",
+    "ask_colleague",
+    "tool",
+    "tool_from_schema",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'crewkit' has no attribute '{name}'")
+    value = getattr(import_module(f"crewkit.{_ROOMS[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_ROOMS])

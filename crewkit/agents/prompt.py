@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 UPSTREAM_CHARS = 24_000
@@ -37,7 +37,9 @@ def assignment_text(
         lines = "\n".join(f"- {key}: {_inline(value)}" for key, value in inputs.items())
         parts.append(f"## Inputs\n{lines}")
     for task, text in upstream.items():
-        parts.append(f'## Result of "{task}"\n<result task="{task}">\n{shorten(text, UPSTREAM_CHARS)}\n</result>')
+        parts.append(
+            f'## Result of "{task}"\n<result task="{task}">\n{shorten(text, UPSTREAM_CHARS)}\n</result>'
+        )
     if output_schema is not None:
         schema = json.dumps(output_schema, ensure_ascii=False)
         parts.append(
@@ -58,3 +60,29 @@ def shorten(text: str, allowance: int) -> str:
 
 def _inline(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def question_text(
+    sender: str,
+    question: str,
+    earlier: Sequence[tuple[str, str]],
+    inputs: Mapping[str, Any],
+    known: Mapping[str, str],
+    *,
+    last: bool,
+) -> str:
+    """Write a question to a colleague: what was said in this thread before, and what the colleague may build on."""
+    parts = [f"# Question from {sender}", question.strip()]
+    if last:
+        parts.append("This is the last round of this exchange: give your best closing answer.")
+    if inputs:
+        lines = "\n".join(f"- {key}: {_inline(value)}" for key, value in inputs.items())
+        parts.append(f"## Inputs\n{lines}")
+    if earlier:
+        said = "\n\n".join(f"{sender}: {asked}\nYou: {answer}" for asked, answer in earlier)
+        parts.append(f"## Earlier in this exchange\n{said}")
+    for task, text in known.items():
+        parts.append(
+            f'## Result of "{task}"\n<result task="{task}">\n{shorten(text, UPSTREAM_CHARS)}\n</result>'
+        )
+    return "\n\n".join(parts)

@@ -58,7 +58,9 @@ class Scope:
 
     def __and__(self, other: Scope) -> Scope:
         """Return what both allow: narrowing intersects and never replaces."""
-        return Scope(*(grant & other._grants[name] for name, grant in self._grants.items() if name in other._grants))
+        return Scope(
+            *(grant & other._grants[name] for name, grant in self._grants.items() if name in other._grants)
+        )
 
     def grant(self, tool: str) -> Grant | None:
         """Return the grant for a tool of exactly this name."""

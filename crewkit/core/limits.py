@@ -47,7 +47,9 @@ class Limits:
     def __post_init__(self) -> None:
         for name, cap in self.caps().items():
             if cap is not None and (isinstance(cap, bool) or cap <= 0):
-                raise DefinitionError(f"Limits({name}={cap!r}): a cap is a number above 0, or None for no cap.")
+                raise DefinitionError(
+                    f"Limits({name}={cap!r}): a cap is a number above 0, or None for no cap."
+                )
 
     def caps(self) -> dict[str, float | None]:
         """Return the caps that were given, by name."""

@@ -40,7 +40,9 @@ class ChatMessage:
         """Return the message as JSON data; `from_data` reads it back."""
         data: dict[str, Any] = {"role": self.role, "content": self.content}
         if self.tool_calls:
-            data["tool_calls"] = [{"id": c.id, "name": c.name, "arguments": c.arguments} for c in self.tool_calls]
+            data["tool_calls"] = [
+                {"id": c.id, "name": c.name, "arguments": c.arguments} for c in self.tool_calls
+            ]
         if self.tool_call_id:
             data["tool_call_id"] = self.tool_call_id
         return data

@@ -60,6 +60,8 @@ class Crew:
     limits: Limits = field(default_factory=Limits)
     scope: Scope | None = None
     """Narrows what everyone in the crew may do."""
+    memory: str | None = None
+    """A name under which what the crew remembers lasts over its runs. `None`: every run remembers for itself."""
 
     def __post_init__(self) -> None:
         from crewkit.crew.compile import compile_crew

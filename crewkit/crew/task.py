@@ -78,15 +78,21 @@ class Task(Generic[T]):
     def __post_init__(self) -> None:
         where = f"Task '{self.name}'"
         if not _NAME.fullmatch(self.name):
-            raise DefinitionError(f"{where}: a name is letters, digits, '_' and '-', and starts with a letter.")
+            raise DefinitionError(
+                f"{where}: a name is letters, digits, '_' and '-', and starts with a letter."
+            )
         if self.on_failure not in get_args(OnFailure):
-            raise DefinitionError(f"{where}: on_failure={self.on_failure!r} is not 'fail', 'skip' or 'continue'.")
+            raise DefinitionError(
+                f"{where}: on_failure={self.on_failure!r} is not 'fail', 'skip' or 'continue'."
+            )
         if self.timeout is not None and self.timeout <= 0:
             raise DefinitionError(f"{where}: timeout={self.timeout!r} is not a number of seconds above 0.")
         if self.agent is not None and self.do is not None:
             raise DefinitionError(f"{where} has an agent and a function (`do`). Keep one: who does it?")
         if self.do is None and not self.description.strip():
-            raise DefinitionError(f"{where} has no description. Say what is to be done, or give it a function: do=…")
+            raise DefinitionError(
+                f"{where} has no description. Say what is to be done, or give it a function: do=…"
+            )
         object.__setattr__(self, "tools", as_tools(self.tools, where))
         object.__setattr__(self, "needs", _sequence(self.needs, where, "needs"))
         object.__setattr__(self, "guardrails", _sequence(self.guardrails, where, "guardrails"))

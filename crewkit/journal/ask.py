@@ -6,15 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from crewkit.core.messages import fingerprint
-from crewkit.journal.run import Run
-
-
-class Waiting(Exception):  # noqa: N818
-    """A person has to decide first. Not an error: the task is left, and entered again when they have."""
-
-    def __init__(self, approvals: list[str]) -> None:
-        super().__init__(", ".join(approvals))
-        self.approvals = approvals
+from crewkit.journal.run import Run, Waiting
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,14 @@ def new_run_id() -> str:
     return "r-" + "".join(secrets.choice("23456789abcdefghjkmnpqrstuvwxyz") for _ in range(8))
 
 
+class Waiting(Exception):  # noqa: N818
+    """A person has to decide first. Not an error: the task is left, and entered again when they have."""
+
+    def __init__(self, approvals: list[str]) -> None:
+        super().__init__(", ".join(approvals))
+        self.approvals = approvals
+
+
 class UnknownOutcome(Exception):  # noqa: N818
     """An effect was begun and nobody knows whether it happened: a question for a person, not an error."""
 
@@ -42,6 +50,10 @@ class _TaskIndex:
     attempts: dict[str, tuple[int, Data]] = field(default_factory=dict[str, tuple[int, Data]])
     """Path to the newest attempt begun there and what it said it would do."""
     results: dict[str, Data] = field(default_factory=dict[str, Data])
+    settled: set[str] = field(default_factory=set[str])
+    """Unrepeatable steps that a person wants tried once more."""
+    verdicts: dict[str, Data] = field(default_factory=dict[str, Data])
+    """Path to what a guardrail said there."""
     messages: dict[str, ChatMessage] = field(default_factory=dict[str, ChatMessage])
 
 
@@ -72,7 +84,7 @@ class Run:
         self.signals: list[Data] = []
         """Signals that arrived since this process took the run."""
         self.finished: dict[str, Data] = {}
-        """Finished tasks by path, with what `task.finished` said."""
+        """Tasks that are never entered again, by path, with what `task.finished` said."""
         self._writer = writer
         self._lease = lease
         self._loop = asyncio.get_running_loop()
@@ -207,8 +219,9 @@ class Run:
             raise ReplayError(_divergence(self.id, path, begun, intent))
         if path in index.results:
             return index.results[path]
-        if attempt and not repeatable:
+        if attempt and not repeatable and path not in index.settled:
             raise UnknownOutcome(path, begun)
+        index.settled.discard(path)
         attempt += 1
         index.attempts[path] = (attempt, intent)
         self.record(f"{kind}.started", path, intent, task=task, agent=agent, attempt=attempt)
@@ -216,6 +229,8 @@ class Run:
             await self.commit(durable=True)
         try:
             result = self.redactor.data(await do(attempt))
+        except Waiting:
+            raise
         except Exception as error:
             failed = {"failed": {"type": type(error).__name__, "message": str(error)}}
             self.record(f"{kind}.finished", path, failed, task=task, agent=agent, attempt=attempt)
@@ -228,16 +243,42 @@ class Run:
 
     def settle(self, path: str, *, task: str) -> None:
         """Let an unrepeatable step be tried once more: a person said so."""
-        self._tasks[task].attempts.pop(path, None)
+        self._tasks[task].settled.add(path)
 
-    def begun(self, path: str, *, task: str) -> int:
-        """Return how many attempts at a step were begun."""
+    def begun(self, path: str, *, task: str) -> Data | None:
+        """Return what a step said it would do, where it was begun in this process or an earlier one."""
         index = self._tasks.get(task)
-        return index.attempts.get(path, (0, {}))[0] if index else 0
+        return index.attempts[path][1] if index and path in index.attempts else None
 
-    def close_task(self, task: str) -> None:
-        """Forget the steps of a task that is finished: it is never entered again."""
-        self._tasks.pop(task, None)
+    def holds(self, path: str, *, task: str) -> bool:
+        """Say whether a step is finished, so that `step` answers from the journal."""
+        index = self._tasks.get(task)
+        return index is not None and path in index.results
+
+    async def verdict(
+        self, path: str, check: Callable[[], Awaitable[Data]], *, task: str, agent: str
+    ) -> Data:
+        """Do a check once per run and record what it said; afterwards answer from the journal."""
+        index = self._tasks.setdefault(task, _TaskIndex())
+        if path not in index.verdicts:
+            index.verdicts[path] = self.redactor.data(await check())
+            self.record("guardrail.checked", path, index.verdicts[path], task=task, agent=agent)
+        return index.verdicts[path]
+
+    def finish(self, task: str, data: Data, *, agent: str, final: bool) -> None:
+        """Record what became of a task.
+
+        Args:
+            task: The task's path.
+            data: What `task.finished` says.
+            agent: Who did it.
+            final: It is never entered again; its steps are forgotten here. Otherwise a resumed run tries again.
+        """
+        data = {**data, "final": final} if final else data
+        self.record("task.finished", task, data, task=task, agent=agent, once=False)
+        if final:
+            self.finished[task] = data
+            self._tasks.pop(task, None)
 
     # Decisions and signals from elsewhere
 
@@ -308,8 +349,9 @@ class Run:
         data = event.data
         match event.type:
             case "task.finished":
-                self.finished[event.path] = data
-                self.close_task(event.task)
+                if data.get("final"):
+                    self.finished[event.path] = data
+                    self._tasks.pop(event.task, None)
                 return
             case "approval.decided":
                 self._decisions[data["id"]] = data
@@ -327,6 +369,8 @@ class Run:
                 index.attempts[event.path] = (event.attempt, data)
             case "model.finished" | "tool.finished" if "failed" not in data:
                 index.results[event.path] = data
+            case "guardrail.checked":
+                index.verdicts[event.path] = data
             case _:
                 pass
 

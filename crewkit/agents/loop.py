@@ -1,0 +1,326 @@
+"""The agent's loop: model, tools, model, … until an answer stands.
+
+It works from an assignment and nothing else, and knows of no crew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from crewkit.agents.agent import Agent
+from crewkit.agents.conversation import Conversation
+from crewkit.agents.output import Output, WrongAnswer
+from crewkit.agents.prompt import system_prompt
+from crewkit.core.limits import Meter
+from crewkit.core.messages import ChatMessage, ToolCall
+from crewkit.core.verdict import Allow, Ask, Deny, Revise, Verdict
+from crewkit.errors import CrewkitError, Denied, LimitExceeded, ModelError, RunError
+from crewkit.journal.ask import Decision, ask
+from crewkit.journal.run import Run, Waiting
+from crewkit.models.base import Answer, Model, Request, ToolSpec, Usage, Watch, request_fingerprint
+from crewkit.models.tokens import estimate_tokens
+from crewkit.tools.gateway import Gateway
+
+Data = dict[str, Any]
+
+LAST_STEP = (
+    "This is your last step and no tool can be called any more. Give your best final answer now, from what you have, "
+    "and say in it what is missing."
+)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What an agent has at hand for one piece of work."""
+
+    run: Run
+    path: str
+    """The work's path: the task's, or that of the call that asks."""
+    task: str
+    """The task's path."""
+    agent: Agent
+    model: Model
+    meter: Meter
+    gateway: Gateway
+    conversation: Conversation
+    withheld: Sequence[Data] = ()
+    """Tools that the agent is not offered: {tool, by, why}."""
+    steps: int | None = None
+    """Model turns at most."""
+    output: Output = Output()
+    guardrails: Sequence[Callable[[Any], Any]] = ()
+    review: str = ""
+    """The question to the person who approves the output; empty: nobody does."""
+    revisions: int = 3
+
+    def record(self, type: str, path: str, data: Data) -> None:
+        """Record an event of this agent's work."""
+        self.run.record(type, path, data, task=self.task, agent=self.agent.role)
+
+
+async def work(desk: Desk, assignment: str, fill: Callable[[str], str] = str) -> Any:
+    """Do what an assignment says and return the answer as JSON data.
+
+    Args:
+        desk: What there is to work with.
+        assignment: The text of the assignment or question.
+        fill: Fills the placeholders in the agent's own texts.
+
+    Raises:
+        LimitExceeded: A cap was reached before an answer stood.
+        RunError: The answer was sent back too often.
+        Denied: A guardrail or a person refused it for good.
+        Waiting: A person has to decide first.
+    """
+    agent = desk.agent
+    conversation = desk.conversation
+    conversation.add(
+        ChatMessage("system", system_prompt(agent.role, fill(agent.goal), fill(agent.backstory)))
+    )
+    conversation.add(ChatMessage("user", assignment))
+    desk.record(
+        "agent.started",
+        f"{desk.path}/0",
+        {"role": agent.role, "model": desk.model.name, "tools": list(desk.gateway.tools)},
+    )
+    turn = sent_back = 0
+    while True:
+        turn += 1
+        conversation.path = f"{desk.path}/{turn}"
+        answer, last = await _think(desk, conversation, turn)
+        if answer.tool_calls and not last:
+            await _act(desk, conversation, answer)
+            continue
+        problem, value = await _judge(desk, conversation.path, answer)
+        if problem is None:
+            desk.record("agent.finished", f"{desk.path}/0", {"status": "completed", "turns": turn})
+            return value
+        sent_back += 1
+        if last and desk.steps is not None and turn >= desk.steps:
+            raise LimitExceeded(
+                f"{agent.role} used its {desk.steps} steps without an answer that stands. {problem}",
+                limit="steps",
+            )
+        if sent_back > desk.revisions:
+            raise RunError(
+                f"{agent.role}'s answer was sent back {desk.revisions} times and is still wrong. {problem}"
+            )
+        conversation.add(ChatMessage("user", problem))
+
+
+async def _think(desk: Desk, conversation: Conversation, turn: int) -> tuple[Answer, bool]:
+    """Ask the model what to do next. Return its answer and whether this was its last step."""
+    run, agent, path = desk.run, desk.agent, conversation.path
+    begun = run.begun(f"{path}/model", task=desk.task)
+    last = bool(begun["last"]) if begun else desk.steps is not None and turn >= desk.steps
+    if last:
+        conversation.add(ChatMessage("user", LAST_STEP))
+    offered = {} if last else desk.gateway.tools
+    request = Request(
+        conversation.window(),
+        tuple(ToolSpec(t.name, t.description, t.parameters, tuple(t.effects)) for t in offered.values()),
+        desk.output.schema,
+        agent.max_tokens,
+        agent.temperature,
+    )
+    finished = await _ask_model(desk, request, conversation, last=last)
+    message = run.message(finished["message"], task=desk.task)
+    conversation.add(message)
+    answer = Answer(message.content, message.tool_calls, finish_reason=finished.get("finish_reason", "stop"))
+    chosen = [{"id": c.id, "tool": c.name, "arguments": c.arguments} for c in answer.tool_calls]
+    withheld = [
+        *desk.withheld,
+        *({"tool": n, "by": "limit", "why": "last step"} for n in desk.gateway.tools if last),
+    ]
+    desk.record(
+        "decision.made",
+        path,
+        {
+            "offered": list(offered),
+            "withheld": withheld,
+            "chosen": chosen,
+            "text": answer.content[:2000],
+            "temperature": agent.temperature,
+            "budget": desk.meter.left(),
+        },
+    )
+    return answer, last
+
+
+async def _ask_model(desk: Desk, request: Request, conversation: Conversation, *, last: bool) -> Data:
+    run, path = desk.run, f"{conversation.path}/model"
+    tokens = _estimate(request)
+    price = desk.model.price(tokens, request.max_tokens)
+    replayed = run.holds(path, task=desk.task)
+    held = None if replayed else await desk.meter.reserve(tokens + request.max_tokens, price)
+    intent: Data = {
+        "model": desk.model.name,
+        "fingerprint": request_fingerprint(request),
+        "messages": conversation.sent(),
+        "max_tokens": request.max_tokens,
+        "temperature": request.temperature,
+        "reserved": {"tokens": tokens + request.max_tokens, "usd": price},
+        "last": last,
+    }
+
+    async def do(attempt: int) -> Data:
+        watch = Watch(
+            lambda text: run.chunk(path, text, task=desk.task, agent=desk.agent.role),
+            lambda type, data: run.record(
+                type, path, data, task=desk.task, agent=desk.agent.role, once=False
+            ),
+        )
+        started = run.clock.monotonic()
+        answer = await _answer(desk.model, request, watch)
+        return _answered(desk, answer, path, intent, run.clock.monotonic() - started)
+
+    used, usd, seconds = (tokens + request.max_tokens, price, 0.0)
+    try:
+        finished = await run.step(
+            path, "model", intent, do, task=desk.task, agent=desk.agent.role, costly=True
+        )
+        used = finished["usage"]["input_tokens"] + finished["usage"]["output_tokens"]
+        usd, seconds = finished["usd"], finished["seconds"]
+        return finished
+    except Exception:
+        used, usd = 0, 0.0
+        raise
+    finally:
+        if held is not None:
+            desk.meter.settle(held, used, usd, seconds)
+
+
+async def _answer(model: Model, request: Request, watch: Watch) -> Answer:
+    try:
+        return await model.answer(request, watch)
+    except CrewkitError:
+        raise
+    except Exception as error:
+        raise ModelError(f"Model '{model.name}' broke with {type(error).__name__}: {error}") from error
+
+
+def _answered(desk: Desk, answer: Answer, path: str, intent: Data, seconds: float) -> Data:
+    run = desk.run
+    redact = run.redactor.text
+    calls = tuple(ToolCall(c.id, c.name, redact(c.arguments)) for c in answer.tool_calls)
+    message = ChatMessage("assistant", redact(answer.content), calls)
+    return {
+        "model": answer.model or desk.model.name,
+        "message": run.say(message, path, task=desk.task, agent=desk.agent.role),
+        "finish_reason": answer.finish_reason,
+        "usage": _usage(answer.usage),
+        "usd": answer.usd,
+        "seconds": round(seconds, 4),
+        "fingerprint": intent["fingerprint"],
+    }
+
+
+def _usage(usage: Usage) -> Data:
+    return {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cached_tokens": usage.cached_tokens,
+    }
+
+
+def _estimate(request: Request) -> int:
+    """Return about how many tokens a request has."""
+    messages = sum(
+        len(m.content) + sum(len(c.arguments) for c in m.tool_calls) + 16 for m in request.messages
+    )
+    return messages // 4 + sum(estimate_tokens(t.description) + 40 for t in request.tools)
+
+
+async def _act(desk: Desk, conversation: Conversation, answer: Answer) -> None:
+    """Call the tools that the model chose, all at once, and put their results in the order of the calls."""
+    path = conversation.path
+    results = await asyncio.gather(
+        *(
+            desk.gateway.call(call, f"{path}/tool:{i}", answer.content[:500])
+            for i, call in enumerate(answer.tool_calls)
+        ),
+        return_exceptions=True,
+    )
+    waits = [id for result in results if isinstance(result, Waiting) for id in result.approvals]
+    for result in results:
+        if isinstance(result, BaseException) and not isinstance(result, Waiting):
+            raise result
+    if waits:
+        raise Waiting(waits)
+    for result in results:
+        if isinstance(result, ChatMessage):
+            conversation.add(result)
+
+
+async def _judge(desk: Desk, path: str, answer: Answer) -> tuple[str | None, Any]:
+    """Return what is wrong with an answer, or `None` and the answer as JSON data."""
+    if answer.tool_calls:
+        return "You called a tool where only an answer was left to give.", None
+    if answer.finish_reason == "length":
+        return "Your answer was cut off at its maximum length. Answer again, shorter.", None
+    try:
+        value = desk.output.parse(answer.content)
+    except WrongAnswer as wrong:
+        return str(wrong), None
+    data = desk.output.dump(value)
+    for i, guardrail in enumerate(desk.guardrails):
+        problem = await _guard(desk, guardrail, f"{path}/guardrail:{i}", value, data)
+        if problem:
+            return problem, None
+    if desk.review:
+        decision = _review(desk, path, desk.review, data)
+        if not decision.approved:
+            return (
+                f"A person read your answer and wants it changed: {decision.note or 'no reason given'}",
+                None,
+            )
+    return None, data
+
+
+async def _guard(desk: Desk, guardrail: Callable[[Any], Any], path: str, value: Any, data: Any) -> str | None:
+    """Return what a guardrail wants changed."""
+    said = await desk.run.verdict(path, lambda: look(guardrail, value), task=desk.task, agent=desk.agent.role)
+    match said["verdict"]:
+        case "allow":
+            return None
+        case "revise":
+            return f"Your answer was not accepted: {said['why']} Answer again, whole."
+        case "ask":
+            decision = _review(desk, path, said["why"], data)
+            return None if decision.approved else f"A person did not accept your answer: {decision.note}"
+        case _:
+            raise Denied(
+                f"The guardrail '{said['guardrail']}' refused the answer of {desk.agent.role}: {said['why']}"
+            )
+
+
+async def look(guardrail: Callable[[Any], Any], value: Any) -> Data:
+    """Return a guardrail's verdict as the journal keeps it: {guardrail, verdict, why}."""
+    verdict = await judge(guardrail, value)
+    name = getattr(guardrail, "__name__", type(guardrail).__name__)
+    why = verdict.question if isinstance(verdict, Ask) else getattr(verdict, "reason", "")
+    return {"guardrail": name, "verdict": type(verdict).__name__.lower(), "why": why}
+
+
+async def judge(guardrail: Callable[[Any], Any], value: Any) -> Verdict:
+    """Return a guardrail's verdict; one that breaks denies."""
+    try:
+        said = await asyncio.to_thread(guardrail, value)
+        said = await said if inspect.isawaitable(said) else said
+    except Exception as error:  # noqa: BLE001  the guardrail's own code
+        return Deny(f"it failed with {type(error).__name__}: {error}")
+    if said is None:
+        return Allow()
+    if isinstance(said, Allow | Revise | Deny | Ask):
+        return said
+    if isinstance(said, str):
+        return Revise(said)
+    return Deny(f"it returned {said!r}, which is no verdict: return None, a sentence or a verdict")
+
+
+def _review(desk: Desk, path: str, question: str, data: Any) -> Decision:
+    return ask(desk.run, path, "output", question, task=desk.task, agent=desk.agent.role, output=data)

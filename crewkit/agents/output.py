@@ -1,0 +1,130 @@
+"""The final answer: from text to the type that a task promises, and back to JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from crewkit.errors import DefinitionError, RunError
+from crewkit.tools.schema import json_schema
+
+_FENCED = re.compile(r"```(?:json)?\s*\n(.*?)\n\s*```", re.DOTALL)
+
+
+class WrongAnswer(Exception):  # noqa: N818
+    """An answer that is not of the type asked for. Its text is written for the model."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """A task's output type: how it is asked for, read, checked and kept."""
+
+    type: Any = str
+    where: str = ""
+    """For messages: `Task 'draft'`."""
+
+    @cached_property
+    def schema(self) -> dict[str, Any] | None:
+        """JSON Schema of the type; `None` for text.
+
+        Raises:
+            DefinitionError: No JSON Schema describes the type.
+        """
+        if self.type is str:
+            return None
+        try:
+            return json_schema(self.type)
+        except DefinitionError as error:
+            raise DefinitionError(f"{self.where}: the output type cannot be described. {error}") from error
+
+    @cached_property
+    def _adapter(self) -> Any:
+        from pydantic import TypeAdapter
+
+        return TypeAdapter(self.type)
+
+    def parse(self, text: str) -> Any:
+        """Read a model's final answer.
+
+        Raises:
+            WrongAnswer: It is not of the type; the message says where and why, for the model.
+        """
+        if self.type is str:
+            if not text.strip():
+                raise WrongAnswer("Your answer was empty. Answer with the result of the task.")
+            return text
+        fenced = _FENCED.findall(text)
+        source = fenced[-1] if fenced else text
+        try:
+            data = json.loads(source.strip(), parse_constant=_refuse)
+        except (ValueError, RecursionError) as error:
+            raise WrongAnswer(
+                f"Your answer is not JSON ({error}). Answer with one JSON value that satisfies the schema, "
+                "and nothing around it."
+            ) from error
+        return self.load(data)
+
+    def load(self, data: Any) -> Any:
+        """Read JSON data, strictly.
+
+        Raises:
+            WrongAnswer: It is not of the type.
+        """
+        if self.type is str and isinstance(data, str):
+            return data
+        from pydantic import ValidationError
+
+        try:
+            return self._adapter.validate_json(json.dumps(data), strict=None)
+        except (ValidationError, ValueError, RecursionError) as error:
+            raise WrongAnswer(_problems(error)) from error
+
+    def dump(self, value: Any) -> Any:
+        """Turn a value into JSON data.
+
+        Raises:
+            RunError: The value is not of the type, or has no JSON form.
+        """
+        if self.type is str and isinstance(value, str):
+            return value
+        from pydantic_core import PydanticSerializationError
+
+        try:
+            data = self._adapter.dump_python(value, mode="json", warnings="error")
+            self.load(data)
+        except (PydanticSerializationError, WrongAnswer, ValueError, RecursionError) as error:
+            kind = getattr(self.type, "__name__", str(self.type))
+            raise RunError(f"{self.where} returned {_brief(value)}, which is not {kind}: {error}") from error
+        return data
+
+    def text(self, data: Any) -> str:
+        """Write JSON data of this type as people and models read it."""
+        return data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, indent=2)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _problems(error: Exception) -> str:
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        return f"Your answer does not fit the schema: {error}"
+    lines = [
+        f"- {'.'.join(str(part) for part in problem['loc']) or 'the whole answer'}: {problem['msg']}"
+        for problem in error.errors(include_url=False, include_input=False)[:20]
+    ]
+    return (
+        "Your answer does not fit the schema:\n"
+        + "\n".join(lines)
+        + "\nAnswer again with the whole JSON value."
+    )
+
+
+def _brief(value: object) -> str:
+    text = repr(value)
+    return f"{type(value).__name__} {text[:80]}{'…' if len(text) > 80 else ''}"

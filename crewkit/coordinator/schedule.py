@@ -1,0 +1,135 @@
+"""Runs a graph: each task the moment its own needs are met."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from crewkit.coordinator.graph import Graph, dependents_of
+
+Status = Literal["completed", "failed", "skipped", "waiting", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a task."""
+
+    status: Status
+    """`waiting`: a person must decide, it is entered again then. `stopped`: the run ended before it did."""
+    output: Any = None
+    why: str = ""
+    error: Exception | None = None
+    passes: bool = False
+    """Although it did not complete, what depends on it goes on without its output."""
+    approvals: tuple[str, ...] = ()
+    """Ids of what it waits for."""
+
+    @property
+    def serves(self) -> bool:
+        """What depends on it can go on."""
+        return self.status == "completed" or self.passes
+
+
+Do = Callable[[str], Awaitable[Outcome]]
+
+
+class Schedule:
+    """One walk through a graph. `outcomes` fills while it goes on."""
+
+    def __init__(self, graph: Graph, do: Do, *, skipped: Callable[[str, str], Outcome]) -> None:
+        self.outcomes: dict[str, Outcome] = {}
+        self._graph = graph
+        self._do = do
+        self._skipped = skipped
+        self._dependents = dependents_of(graph)
+        self._unmet = {name: len(needs) for name, needs in graph.items()}
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._done: deque[tuple[str, Outcome | BaseException]] = deque()
+        self._news = asyncio.Event()
+        self._halted = ""
+
+    async def run(self) -> Mapping[str, Outcome]:
+        """Run until every task has an outcome; a task that waits is left waiting when nothing else can go on.
+
+        An exception of `do` is a mistake in the engine or a broken journal: everything running is cancelled and it
+        is raised as itself.
+        """
+        try:
+            for name, unmet in self._unmet.items():
+                if not unmet:
+                    self._start(name)
+            while self._running:
+                await self._news.wait()
+                self._news.clear()
+                while self._done:
+                    self._settle(*self._done.popleft())
+        finally:
+            await self._cancel()
+        for name in self._graph:
+            if name not in self.outcomes:
+                self.outcomes[name] = Outcome("stopped", why=self._halted or "The run waits for a person.")
+        return self.outcomes
+
+    def halt(self, why: str) -> None:
+        """Start nothing more, and cancel what is running."""
+        self._halted = why
+        for task in self._running.values():
+            task.cancel()
+
+    def drain(self, why: str) -> None:
+        """Start nothing more; what is running goes on to its end."""
+        self._halted = self._halted or why
+
+    def wake(self) -> None:
+        """Enter the waiting tasks again: somebody decided something."""
+        for name, outcome in list(self.outcomes.items()):
+            if outcome.status == "waiting" and not self._halted:
+                del self.outcomes[name]
+                self._start(name)
+
+    def _start(self, name: str) -> None:
+        if self._halted:
+            self._settle(name, Outcome("stopped", why=self._halted))
+        else:
+            self._running[name] = asyncio.create_task(self._enter(name), name=name)
+
+    async def _enter(self, name: str) -> None:
+        outcome: Outcome | BaseException
+        try:
+            outcome = await self._do(name)
+        except asyncio.CancelledError as error:
+            outcome = Outcome("stopped", why=self._halted) if self._halted else error
+        except Exception as error:  # noqa: BLE001  raised again by `run`, as itself
+            outcome = error
+        self._done.append((name, outcome))
+        self._news.set()
+
+    def _settle(self, name: str, outcome: Outcome | BaseException) -> None:
+        self._running.pop(name, None)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        ready: deque[tuple[str, Outcome]] = deque([(name, outcome)])
+        while ready:
+            name, outcome = ready.popleft()
+            self.outcomes[name] = outcome
+            if outcome.status in ("waiting", "stopped"):
+                continue
+            for dependent in self._dependents[name]:
+                if dependent in self.outcomes:
+                    continue
+                if not outcome.serves:
+                    why = f"It needs '{name}', which {outcome.status if outcome.status == 'failed' else 'was skipped'}."
+                    ready.append((dependent, self._skipped(dependent, why)))
+                    continue
+                self._unmet[dependent] -= 1
+                if not self._unmet[dependent]:
+                    self._start(dependent)
+
+    async def _cancel(self) -> None:
+        for task in self._running.values():
+            task.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+        self._running.clear()

@@ -108,8 +108,8 @@ class Node:
     """run, task, turn, model, tool, recall, ask, inbox, offer or step."""
     title: str = ""
     status: str = ""
-    """running, paused, waiting (for a person), interrupted, completed, failed, skipped, a tool's outcome, or a
-    decision: approve, deny."""
+    """running, paused, waiting (for a person), interrupted, completed, failed, skipped, a tool's outcome, or
+    a decision: approve, deny."""
     task: str = ""
     agent: str = ""
     events: list[Event] = field(default_factory=list[Event])
@@ -354,7 +354,7 @@ def _settle(node: Node, seg: str) -> None:
         node: The node.
         seg: The process that carries the run on; empty: none does.
     """
-    if any(event.type.startswith("task.") for event in node.events):
+    if node.path and any(event.type.startswith("task.") for event in node.events):
         node.kind = "task"
     if node.kind == "run":
         stands = ending(node.events).status

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from itertools import islice
@@ -146,18 +147,21 @@ def _refuse_hidden(value: object, raw: str) -> None:
 
 
 def _refuse_depth(value: object) -> None:
-    level: list[object] = [value]
-    for _ in range(MAX_DEPTH + 1):
-        level = [inner for outer in level for inner in _inside(outer)]
-        if not level:
-            return
-    raise RecursionError
+    level = _containers([value])
+    for _ in range(MAX_DEPTH):
+        level = [inner for outer in level for inner in _containers(_inside(outer))]
+    if level:
+        raise RecursionError
 
 
-def _inside(value: object) -> Iterable[object]:
-    if isinstance(value, dict):
-        return cast(Data, value).values()
-    return cast(list[object], value) if isinstance(value, list) else ()
+def _containers(values: Iterable[object]) -> list[object]:
+    return [value for value in values if isinstance(value, (dict, list))]
+
+
+def _inside(container: object) -> Iterable[object]:
+    if isinstance(container, dict):
+        return cast(Data, container).values()
+    return cast(list[object], container)
 
 
 def _check(data: Data, tool: Tool) -> list[Problem]:
@@ -183,14 +187,20 @@ def _problems(error: Any) -> Iterator[Problem]:
         )
     elif rule == "additionalProperties" and wanted is False:
         known = list(error.schema.get("properties", {}))
-        for name in islice((name for name in value if name not in known), MAX_PROBLEMS):
+        patterns: list[str] = list(error.schema.get("patternProperties", {}))
+        extra = [
+            n for n in cast(Data, value) if n not in known and not any(re.search(p, n) for p in patterns)
+        ]
+        for name in islice(extra, MAX_PROBLEMS):
             near = get_close_matches(name[:100], known, n=1)
             hint = f"; did you mean '{near[0]}'?" if near else ""
             yield _problem(_join(path, name), f"is not known{hint}", f"only: {', '.join(known) or 'nothing'}")
     elif rule in ("anyOf", "oneOf") and (deeper := [e for e in error.context or () if e.path]):
         yield from (problem for inner in deeper[:3] for problem in _problems(inner))
+    elif rule in _DESCRIBED:
+        yield _problem(path, _wrong(value, error.schema), _expected(error.schema))
     else:
-        yield _problem(path, _wrong(value, error.schema), _expected(error.schema) or _cut(error.message))
+        yield _problem(path, error.message, "")
 
 
 def _wrong(value: object, schema: Any) -> str:
@@ -231,6 +241,7 @@ _BOUNDS = (
     "format", "pattern", "minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum", "multipleOf",
     "minLength", "maxLength", "minItems", "maxItems", "uniqueItems",
 )  # fmt: skip
+_DESCRIBED = frozenset(("type", "enum", "const", "anyOf", "oneOf", *_BOUNDS))
 _ARTICLES = {
     "string": "a string",
     "integer": "an integer",
@@ -247,7 +258,7 @@ def _conversion_problems(error: Exception) -> list[Problem]:
 
     if isinstance(error, ValidationError):
         details = error.errors(include_url=False, include_context=False)[:MAX_PROBLEMS]
-        return [_problem(_path(d["loc"]), f"got {_show(d['input'])}", d["msg"]) for d in details]
+        return [_problem(_path(d["loc"]), f"got {_show(d['input'])}: {d['msg']}", "") for d in details]
     return [_problem("", f"{type(error).__name__}: {error}", "")]
 
 

@@ -12,10 +12,13 @@ from crewkit.errors import ToolError
 
 NOTHING = "The tool ran and returned nothing."
 """What a model is shown of `None`: `null` reads like a failure, and `done` claims more than is known."""
-KEPT_CHARS = 2_000_000
+KEPT_CHARS = 1_000_000
 """Longest result that is kept, for the journal too: data beyond it is refused, text is cut."""
 MAX_DEPTH = 100
 """Most lists and objects within each other."""
+MAX_BITS = 3_322
+"""Largest integer that is written: a thousand digits. Long ones take minutes to write."""
+_PLAIN = frozenset((bool, float, type(None)))
 
 
 class UnusableResult(ToolError):
@@ -57,12 +60,11 @@ def cut(text: str, allowance: int) -> Selected:
     """Cut a result to an allowance of characters: a JSON list after a whole item, a text after a line."""
     if len(text) <= allowance:
         return Selected(text, len(text), len(text))
-    ends = _item_ends(text)
-    shown = sum(end <= allowance - 1 for end in ends)
+    items = _count_items(text)
+    shown, end = _whole_items(text, allowance - 1) if items else (0, 0)
     if shown:
-        head = text[: ends[shown - 1]]
-        left_out = f"{len(ends) - shown:,} of {len(ends):,} items left out"
-        return Selected(f"{head}]\n[… {left_out} …]", len(text), len(head) + 1)
+        left_out = f"{items - shown:,} of {items:,} items left out"
+        return Selected(f"{text[:end]}]\n[… {left_out} …]", len(text), end + 1)
     head = _at_line_end(text[:allowance])
     left_out = f"{len(text) - len(head):,} of {len(text):,} characters left out"
     return Selected(f"{head}\n[… {left_out} …]", len(text), len(head))
@@ -90,8 +92,12 @@ class _Measure:
         self._open: set[int] = set()
 
     def add(self, value: object, depth: int) -> int:
+        if type(value) in _PLAIN:
+            return 1
         if isinstance(value, (str, bytes, bytearray)):
             return _allowed(len(value))
+        if isinstance(value, int):
+            return _digits(value)
         if isinstance(value, Iterator):
             raise UnusableResult("The result holds an iterator, which has no end that can be known.")
         parts = _parts(value)
@@ -110,10 +116,18 @@ class _Measure:
         size = _allowed(2 * len(parts))
         self._open.add(key)
         for part in parts:
-            size = _allowed(size + self.add(part, depth + 1))
+            size += self.add(part, depth + 1)
+            if size > KEPT_CHARS:
+                _allowed(size)
         self._open.discard(key)
         self._known[key] = size
         return size
+
+
+def _digits(number: int) -> int:
+    if number.bit_length() > MAX_BITS:
+        raise UnusableResult("The result holds a number of more than 1,000 digits.")
+    return 1
 
 
 def _parts(value: object) -> list[object] | None:
@@ -150,23 +164,26 @@ def _whole_characters(text: str) -> str:
     return text
 
 
-def _item_ends(text: str) -> list[int]:
-    """Return where each item of a JSON list ends; nothing where the text is no such list."""
+def _count_items(text: str) -> int:
+    """Count the items of a JSON list; 0 where the text is no such list."""
     if not text.startswith("[") or len(text) > KEPT_CHARS:
-        return []
-    decoder, ends, at = json.JSONDecoder(), list[int](), 1
+        return 0
     try:
-        while True:
-            at = decoder.raw_decode(text, _after_blanks(text, at))[1]
-            ends.append(at)
-            at = _after_blanks(text, at)
-            if text[at] == "]":
-                return ends if _after_blanks(text, at + 1) == len(text) else []
-            if text[at] != ",":
-                return []
-            at += 1
-    except (ValueError, IndexError, RecursionError):
-        return []
+        return len(json.loads(text))
+    except (ValueError, RecursionError):
+        return 0
+
+
+def _whole_items(text: str, allowance: int) -> tuple[int, int]:
+    """Return how many items of a JSON list end within the allowance, and where the last of them ends."""
+    decoder, shown, end, at = json.JSONDecoder(), 0, 0, 1
+    while at < allowance:
+        at = decoder.raw_decode(text, _after_blanks(text, at))[1]
+        if at > allowance:
+            break
+        shown, end = shown + 1, at
+        at = _after_blanks(text, at) + 1
+    return shown, end
 
 
 def _after_blanks(text: str, at: int) -> int:

@@ -30,7 +30,7 @@ class Grant:
             raise DefinitionError(f"Grant({self.tool!r}): approval={self.approval!r} is not one of {known}.")
 
     def __and__(self, other: Grant) -> Grant:
-        words = [word for word in _STRICTEST if word in (self.approval, other.approval)]
+        words: list[Asking] = [word for word in _STRICTEST if word in (self.approval, other.approval)]
         return Grant(self.tool, words[0] if words else None)
 
 

@@ -11,6 +11,7 @@ from crewkit.agents.agent import ModelSpec
 from crewkit.core.clock import Clock, SystemClock
 from crewkit.core.events import Event
 from crewkit.core.limits import Limits
+from crewkit.core.messages import Message
 from crewkit.journal.base import Journal
 from crewkit.memory.base import Memory
 
@@ -39,5 +40,5 @@ class Options:
     run_id: str = ""
     """A run id of one's own instead of a fresh one."""
     clock: Clock = field(default_factory=SystemClock)
-    bus: Callable[[], Bus] | None = None
-    """Makes the bus; a test can pass one that drops messages."""
+    bus: Callable[[Callable[[Message], None]], Bus] | None = None
+    """Makes the bus, from what records its messages; a test passes a bus that loses some."""

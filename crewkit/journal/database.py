@@ -77,6 +77,7 @@ class Database:
             raise InputError(f"No runs here yet: there is no {path}. Begin one: crewkit run FILE")
         with self._explained():
             self._writer = self._connect()
+            self._file = _identity(path)
             try:
                 self._migrate()
                 self._reader = self._connect()
@@ -88,6 +89,7 @@ class Database:
     def transaction(self, *, durable: bool = False) -> Generator[sqlite3.Connection]:
         """Write all that the block writes, or nothing. `durable`: on return it survives a loss of power."""
         with self._explained(), self._writing:
+            self._check_file()
             synchronous = "FULL" if durable else "NORMAL"
             if synchronous != self._synchronous:
                 self._writer.execute(f"PRAGMA synchronous = {synchronous}")
@@ -146,6 +148,14 @@ class Database:
                 f"The journal {self.path} cannot be made: {error.strerror}. "
                 "Run in a folder that you can write, or set CREWKIT_HOME to one."
             ) from error
+
+    def _check_file(self) -> None:
+        """SQLite would go on in a file that no longer has a name, and nobody would ever read it."""
+        if not self._closed and _identity(self.path) != self._file:
+            raise JournalError(
+                f"The journal {self.path} was removed or replaced while it was in use: what is recorded now "
+                "would be lost. Put it back and begin again."
+            )
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self.path, timeout=self._timeout, isolation_level=None, check_same_thread=False)
@@ -241,6 +251,14 @@ def storable(text: str) -> bool:
 def _code(error: sqlite3.Error) -> int:
     """Return SQLite's primary result code, 0 where Python raised the error."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _has_content(path: Path) -> bool:

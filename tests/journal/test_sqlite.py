@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -241,6 +242,42 @@ def test_overwritten_pages_are_read_around(path):
     assert last.type == "journal.damaged"
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
     assert 0 < len(events) < 2000
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_journal_that_was_removed_is_not_written_any_more(path, replaced):
+    with SqliteJournal(path) as journal:
+        lease = journal.begin("r-1", "crew", "s1")
+        shutil.rmtree(path.parent)
+        if replaced:
+            fill(path, 3)
+        with pytest.raises(JournalError, match="removed or replaced while it was in use"):
+            journal.append([Write("r-1", [note("x")], lease.epoch)])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.getuid() != 0, reason="mounts a small disk")
+def test_a_small_disk_runs_full_and_the_run_goes_on_when_there_is_space(tmp_path):
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path], capture_output=True
+    ).returncode:
+        pytest.skip("no right to mount")
+    try:
+        ballast = tmp_path / "ballast"
+        ballast.write_bytes(b"x" * 200_000)
+        with SqliteJournal(tmp_path / ".crewkit" / "journal.db") as journal:
+            lease = journal.begin("r-1", "crew", "s1")
+            acknowledged = 0
+            with pytest.raises(JournalError, match=r"the disk (is full|failed).*resume"):
+                while True:
+                    journal.append([Write("r-1", [note("x" * 2000)], lease.epoch, durable=True)])
+                    acknowledged += 1
+            assert [event.seq for event in journal.events("r-1")] == list(range(1, acknowledged + 1))
+            ballast.unlink()
+            journal.append([Write("r-1", [note("again")], lease.epoch, durable=True)])
+            assert journal.last("r-1") == acknowledged + 1
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
 
 
 # Many processes

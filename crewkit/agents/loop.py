@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from crewkit.agents.agent import Agent
@@ -24,6 +24,7 @@ from crewkit.journal.run import Run, Waiting
 from crewkit.models.base import Answer, Model, Request, ToolSpec, Usage, Watch, request_fingerprint
 from crewkit.models.tokens import estimate_tokens
 from crewkit.tools.gateway import Gateway
+from crewkit.tools.tool import Tool
 
 Data = dict[str, Any]
 
@@ -51,7 +52,7 @@ class Desk:
     """Tools that the agent is not offered: {tool, by, why}."""
     steps: int | None = None
     """Model turns at most."""
-    output: Output = Output()
+    output: Output = field(default_factory=Output)
     guardrails: Sequence[Callable[[Any], Any]] = ()
     review: str = ""
     """The question to the person who approves the output; empty: nobody does."""
@@ -119,7 +120,7 @@ async def _think(desk: Desk, conversation: Conversation, turn: int) -> tuple[Ans
     last = bool(begun["last"]) if begun else desk.steps is not None and turn >= desk.steps
     if last:
         conversation.add(ChatMessage("user", LAST_STEP))
-    offered = {} if last else desk.gateway.tools
+    offered: Mapping[str, Tool] = {} if last else desk.gateway.tools
     request = Request(
         conversation.window(),
         tuple(ToolSpec(t.name, t.description, t.parameters, tuple(t.effects)) for t in offered.values()),

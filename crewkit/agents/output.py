@@ -14,7 +14,7 @@ from crewkit.tools.schema import json_schema
 _FENCED = re.compile(r"```(?:json)?\s*\n(.*?)\n\s*```", re.DOTALL)
 
 
-class WrongAnswer(Exception):  # noqa: N818
+class WrongAnswer(Exception):
     """An answer that is not of the type asked for. Its text is written for the model."""
 
 

@@ -31,17 +31,17 @@ DEFAULT = Unset.DEFAULT
 class Limits:
     """Caps on a crew, a task or an agent. Left out: the level's default. `None`: no cap, said on purpose."""
 
-    tokens: int | None | Unset = DEFAULT
+    tokens: int | Unset | None = DEFAULT
     """Input and output tokens of all model calls. A crew's default is 200,000."""
-    usd: float | None | Unset = DEFAULT
+    usd: float | Unset | None = DEFAULT
     """Money for model calls, from the price list. No cap by default."""
-    seconds: float | None | Unset = DEFAULT
+    seconds: float | Unset | None = DEFAULT
     """Active time; waiting for a person does not count. A crew's default is 1,800."""
-    steps: int | None | Unset = DEFAULT
+    steps: int | Unset | None = DEFAULT
     """Model turns. A task's default is 25."""
-    rounds: int | None | Unset = DEFAULT
+    rounds: int | Unset | None = DEFAULT
     """Questions and answers in one thread between agents. A crew's default is 8."""
-    depth: int | None | Unset = DEFAULT
+    depth: int | Unset | None = DEFAULT
     """Crews within crews, and questions within questions. A crew's default is 3."""
 
     def __post_init__(self) -> None:
@@ -92,7 +92,7 @@ class Meter:
         self._caps = limits.caps()
         self._reserved_tokens = 0
         self._reserved_usd = 0.0
-        self._lineage = tuple(dict.fromkeys((self, *(m for p in parents for m in p._lineage))))
+        self._lineage: tuple[Meter, ...] = tuple(dict.fromkeys((self, *(m for p in parents for m in p._lineage))))
         self._waiters: list[asyncio.Future[None]] = []
 
     async def reserve(self, tokens: int, usd: float | None) -> Reservation:

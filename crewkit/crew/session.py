@@ -148,6 +148,7 @@ class LazyMemory:
         self._opened: Memory | None = None
 
     def __call__(self) -> Memory:
+        """Return the memory, opened."""
         if self._given is not None:
             return self._given
         if self._opened is None:

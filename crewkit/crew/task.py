@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", default=str)
 V = TypeVar("V")
 
-Guardrail = Callable[[Any], Verdict | str | None | Awaitable[Verdict | str | None]]
+Guardrail = Callable[[Any], Verdict | str | Awaitable[Verdict | str | None] | None]
 """Looks at a task's output. `None` or `Allow()`: good. A sentence or `Revise(...)`: do it again, better.
 `Deny(...)`: the task fails. `Ask(...)`: a person decides."""
 
@@ -52,7 +52,7 @@ class Task(Generic[T]):
     """Tasks that must be finished first; their outputs are put before the agent."""
     context: Sequence[Task[Any] | str] | None = None
     """Which earlier outputs are put before the agent, where it is not simply those of `needs`."""
-    output_type: type[T] = cast(Any, str)
+    output_type: type[T] = cast(Any, str)  # noqa: RUF009  it returns `str`, and calms the type checker
     """The type of the output: `str`, a pydantic model, a dataclass, `list[str]`, …"""
     guardrails: Sequence[Guardrail] = ()
     """Run in order on every output; the first objection sends it back."""

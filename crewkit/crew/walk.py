@@ -326,8 +326,11 @@ class Walk:
         return reply.content
 
     def _known(self, job: Job, colleague: str) -> dict[str, str]:
-        """Return the results that a colleague may build on: its own among what the task builds on; all of them for
-        the coordinator. Only what the graph settles, so that it is the same after a resume."""
+        """Return the results that a colleague may build on.
+
+        Its own among what the task builds on; all of them for the coordinator. Only what the graph settles, so that
+        it is the same after a resume.
+        """
         ancestors: dict[str, None] = {}
         queue = list(job.needs)
         while queue:
@@ -341,7 +344,7 @@ class Walk:
             for name, each in self.plan.jobs.items()
             if name in ancestors
             and outcomes[name].status == "completed"
-            and (colleague == COORDINATOR or each.worker == colleague)
+            and colleague in (COORDINATOR, each.worker)
         }
 
     def _colleague_model(self, role: str, job: Job) -> Any:

@@ -1,0 +1,297 @@
+"""Where a run stands, kept up to date event by event, and what is said of each event while it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from crewkit.cli.text import call_text, count, duration, money, number, one_line
+from crewkit.core.events import Event
+
+Span = tuple[str, str]
+Data = Mapping[str, Any]
+
+MARKS = {
+    "completed": ("✓", "green"),
+    "running": ("▸", "cyan"),
+    "asking": ("?", "yellow"),
+    "failed": ("✗", "red"),
+    "skipped": ("-", "dim"),
+    "waiting": ("·", "dim"),
+}
+"""Status of a task to its mark and style."""
+
+_TAIL = 200
+"""Streamed characters that are kept for the view."""
+
+
+@dataclass(slots=True)
+class TaskView:
+    """One task as the view shows it."""
+
+    path: str
+    needs: tuple[str, ...] = ()
+    agent: str = ""
+    status: str = "waiting"
+    """waiting, running, asking (a person), completed, failed, skipped."""
+    doing: str = ""
+    """What is being done at the moment, apart from tool calls."""
+    calls: dict[str, str] = field(default_factory=dict[str, str])
+    """Tool calls in flight: path to the call as text."""
+    tail: str = ""
+    """The end of the text that streams in."""
+    turn: int = 0
+    tokens: int = 0
+    usd: float = 0.0
+    unpriced: bool = False
+    began: float | None = None
+    """On the process's steady clock, while it runs."""
+    seconds: float = 0.0
+    why: str = ""
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def activity(self) -> str:
+        """What is being done right now, in one line."""
+        if self.calls:
+            more = f" and {len(self.calls) - 1} more" if len(self.calls) > 1 else ""
+            return next(iter(self.calls.values())) + more
+        return f"{self.doing}: {self.tail}" if self.tail else self.doing
+
+
+class Progress:
+    """A fold over a run's events, past and present, that keeps what a person watching wants to know."""
+
+    def __init__(self) -> None:
+        self.run = ""
+        self.crew = ""
+        self.status = "running"
+        self.tasks: dict[str, TaskView] = {}
+        self.limits: Mapping[str, float | None] = {}
+        self.tokens = 0
+        self.usd = 0.0
+        self.unpriced = False
+        self.steps = 0
+        self.began = 0.0
+        """When this process began, on its steady clock."""
+        self.earlier = 0.0
+        """Active seconds of earlier processes."""
+        self._seg = ""
+        self._now = 0.0
+        self._arguments: dict[str, str] = {}
+
+    def add(self, event: Event) -> None:
+        """Take an event in."""
+        self.run = event.run
+        if event.seg != self._seg and event.type in ("run.started", "run.resumed"):
+            self.earlier += self._now - self.began
+            self._seg, self.began = event.seg, event.t
+        if event.seg == self._seg and event.seq:
+            self._now = max(event.t, self.began)
+        data = event.data
+        match event.type:
+            case "run.started":
+                self.crew = str(data.get("crew", ""))
+                self.limits = data.get("limits") or {}
+                for task in data.get("tasks") or ():
+                    name, needs = str(task.get("name")), tuple(map(str, task.get("needs") or ()))
+                    self.tasks[name] = TaskView(name, needs, str(task.get("agent") or ""))
+            case "run.resumed":
+                self._resume(data)
+            case "run.paused":
+                self.status = "paused"
+            case "run.finished":
+                self.status = str(data.get("status", ""))
+            case _ if event.task:
+                self._task_event(self.tasks.setdefault(event.task, TaskView(event.task)), event)
+            case _:
+                pass
+
+    def seconds(self, now: float) -> float:
+        """Return the active seconds until `now` on this process's steady clock."""
+        return self.earlier + max(now - self.began, 0.0)
+
+    def done(self) -> int:
+        """Return how many of the crew's own tasks are completed."""
+        return sum(task.status == "completed" for task in self.tasks.values() if "/" not in task.path)
+
+    def all(self) -> int:
+        """Return how many tasks the crew has."""
+        return sum("/" not in path for path in self.tasks)
+
+    def _resume(self, data: Data) -> None:
+        self.status = "running"
+        self.limits = {**self.limits, **_object(data.get("limits"))}
+        for task in self.tasks.values():
+            if task.status in ("running", "asking"):
+                task.status, task.doing, task.began = "waiting", "", None
+                task.calls.clear()
+
+    def _task_event(self, task: TaskView, event: Event) -> None:
+        data = event.data
+        match event.type:
+            case "task.started":
+                task.status, task.began = "running", event.t
+                task.agent = str(data.get("agent") or event.agent or task.agent)
+            case "task.finished":
+                task.status, task.why = str(data.get("status", "")), _why(data)
+                task.seconds = float(data.get("seconds") or 0.0)
+                task.doing = task.tail = ""
+                task.calls.clear()
+                task.began = None
+            case "model.started":
+                task.turn += 1
+                task.status, task.doing, task.tail = "running", "thinking", ""
+            case "model.chunk":
+                task.doing, task.tail = "writing", (task.tail + str(data.get("text", "")))[-_TAIL:]
+            case "model.finished":
+                task.doing = task.tail = ""
+                self._use(task, data)
+            case "tool.started":
+                task.calls[event.path] = self._arguments[event.path] = call_text(
+                    str(data.get("tool")), data.get("arguments")
+                )
+            case "tool.finished":
+                task.calls.pop(event.path, None)
+            case "retry.scheduled":
+                task.doing = f"waits {duration(float(data.get('seconds') or 0))} to try again"
+            case "approval.requested":
+                task.status, task.doing = "asking", f"waits for a person: {data.get('question', '')}"
+            case "approval.decided":
+                task.status, task.doing = "running", ""
+            case _:
+                pass
+
+    def _use(self, task: TaskView, data: Data) -> None:
+        if "failed" in data:
+            return
+        usage = _object(data.get("usage"))
+        tokens = int(usage.get("input_tokens") or 0) + int(usage.get("output_tokens") or 0)
+        self.tokens += tokens
+        task.tokens += tokens
+        self.steps += 1
+        usd = data.get("usd")
+        if usd is None:
+            self.unpriced = task.unpriced = True
+        else:
+            self.usd += usd
+            task.usd += usd
+
+    def line(self, event: Event) -> list[Span] | None:
+        """Say what an event means in one line; `None` for what nobody needs to hear. Call it after `add`."""
+        data, task = event.data, self.tasks.get(event.task)
+        match event.type:
+            case "run.started":
+                model = f", model {', '.join(models_of(data))}" if data.get("models") else ""
+                what = f"crew '{self.crew}', {count(self.all(), 'task')}"
+                return [(f"run {event.run}", "bold"), (f"  {what}{model}", "")]
+            case "run.resumed":
+                return [
+                    (f"run {event.run}", "bold"),
+                    (f"  goes on: {self.done()} of {self.all()} tasks done", ""),
+                ]
+            case "task.started" if task:
+                return _marked("running", task, f"begins ({task.agent})" if task.agent else "begins")
+            case "task.finished" if task:
+                return _marked(task.status, task, _finished(task))
+            case "approval.requested" if task:
+                return _marked("asking", task, one_line(task.doing))
+            case _:
+                said = self._said(event)
+                return [(f"  {event.task}  ", "dim"), *said] if said else None
+
+    def _said(self, event: Event) -> list[Span] | None:
+        if event.type == "tool.finished":
+            call = self._arguments.pop(event.path, str(event.data.get("tool")))
+            if event.task == event.agent:
+                return None  # a function that is a task by itself
+            outcome = outcome_of(event.data)
+            return [(one_line(call, 100), ""), (f" → {outcome}", "green" if outcome == "ok" else "red")]
+        said = _SAYINGS.get(event.type)
+        return said(event.data) if said else None
+
+
+def outcome_of(data: Data) -> str:
+    """Return how a tool call ended, from its `tool.finished`."""
+    return str(data.get("outcome") or ("error" if "failed" in data else "ok"))
+
+
+def _model_failed(data: Data) -> list[Span] | None:
+    if "failed" not in data:
+        return None
+    return [("model failed: ", "red"), (one_line(str(_object(data["failed"]).get("message")), 300), "")]
+
+
+def _guardrail(data: Data) -> list[Span] | None:
+    if data.get("verdict") == "allow":
+        return None
+    why = one_line(str(data.get("why", "")), 300)
+    return [(f"guardrail {data.get('guardrail')}: {data.get('verdict')}: {why}", "yellow")]
+
+
+def _retry(data: Data) -> list[Span]:
+    why = one_line(str(data.get("why", "")), 300)
+    return [(f"tries again in {duration(float(data.get('seconds') or 0))}: {why}", "yellow")]
+
+
+def _limit(data: Data) -> list[Span]:
+    counted = f"{data.get('level')}: {data.get('used')} of {data.get('cap')} {data.get('limit')}"
+    return [(f"limit reached: {data.get('why') or counted}", "yellow")]
+
+
+def _decided(data: Data) -> list[Span]:
+    return [(f"{'approved' if data.get('decision') == 'approve' else 'denied'} by {data.get('by')}", "")]
+
+
+def _note(data: Data) -> list[Span]:
+    return [(one_line(str(data.get("text", "")), 300), "")]
+
+
+_SAYINGS: Mapping[str, Callable[[Data], list[Span] | None]] = {
+    "model.finished": _model_failed,
+    "guardrail.checked": _guardrail,
+    "retry.scheduled": _retry,
+    "limit.exceeded": _limit,
+    "approval.decided": _decided,
+    "note": _note,
+}
+
+
+def models_of(started: Data) -> list[str]:
+    """Return the names of the models that a run uses, from its `run.started`."""
+    names: dict[str, None] = {}
+    specs = _object(started.get("models"))
+    # Other places stand for colleagues and the coordinator, who may never be asked.
+    for spec in [spec for path, spec in specs.items() if path and "@" not in path] or specs.values():
+        given = _object(spec).get("name", spec)
+        names |= dict.fromkeys(
+            map(str, cast("list[Any]", given)) if isinstance(given, list) else [str(given)]
+        )
+    return list(names)
+
+
+def _marked(status: str, task: TaskView, text: str) -> list[Span]:
+    mark, style = MARKS.get(status, ("·", "dim"))
+    return [(f"{mark} ", style), (task.path, "bold"), (f"  {text}", "")]
+
+
+def _finished(task: TaskView) -> str:
+    if task.status != "completed":
+        return f"{task.status}: {one_line(task.why, 300)}" if task.why else task.status
+    used = f", {number(task.tokens)} tokens" if task.tokens else ""
+    cost = f", {money(None if task.unpriced else task.usd)}" if task.tokens else ""
+    return f"done in {duration(task.seconds)}{used}{cost}"
+
+
+def _why(data: Data) -> str:
+    error = _object(data.get("error"))
+    return str(error.get("message") or data.get("why") or "")
+
+
+def _object(value: Any) -> Data:
+    return cast("Data", value) if isinstance(value, dict) else {}

@@ -1,0 +1,372 @@
+"""`crewkit run` and `crewkit resume`: a crew at work, and what it came to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crewkit.cli.common import complete_run, echo_json, examples, opened_journal, say, say_spans
+from crewkit.cli.group import DENIED, FAILED, INTERRUPTED, LIMIT, OK, PAUSED
+from crewkit.cli.inputs import caps, limit_options, read_inputs
+from crewkit.cli.progress import Progress
+from crewkit.cli.stop import Stop
+from crewkit.cli.text import count, duration, money, number, one_line, safe
+from crewkit.errors import CrewkitError, InputError
+
+if TYPE_CHECKING:
+    from crewkit.core.events import Event
+    from crewkit.crew.crew import Crew
+    from crewkit.crew.options import Options
+    from crewkit.crew.result import Result
+
+Work = Callable[["Options"], Coroutine[Any, Any, "Result"]]
+
+_CODES = {"completed": OK, "failed": FAILED, "paused": PAUSED, "limit": LIMIT, "denied": DENIED}
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a person wants to see a run."""
+
+    as_json: bool
+    quiet: bool
+    asks: bool
+    """Open questions may be put to whoever sits at the terminal."""
+    model: Sequence[str] = ()
+    caps: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--no-input", is_flag=True, help="Never ask at the terminal; pause instead."),
+        click.option("--quiet", "-q", is_flag=True, help="Only the answer, and errors."),
+        click.option("--json", "as_json", is_flag=True, help="Print the whole result as one JSON object."),
+    ):
+        command = option(command)
+    command = limit_options(command)
+    return click.option(
+        "--model",
+        multiple=True,
+        metavar="NAME",
+        help="Model for whoever has none; repeat it for several, tried in order.",
+    )(command)
+
+
+@click.command(
+    epilog=examples(
+        "crewkit run crews/digest.py -i folder=docs",
+        "crewkit run crew.py:nightly -i brief=@brief.md -i days:=7 --usd 0.50",
+        'echo \'{"topic": "tides"}\' | crewkit run crew.py --inputs - --json',
+        "crewkit run crew.py --model anthropic/claude-sonnet-4-5 --model openai/gpt-5",
+    )
+)
+@click.argument("target")
+@click.option(
+    "-i",
+    "pairs",
+    multiple=True,
+    metavar="NAME=TEXT",
+    help="An input; NAME=@FILE reads it, NAME:=JSON is data.",
+)
+@click.option("--inputs", "source", default="", metavar="FILE|-", help="Inputs as one JSON object.")
+@_shared
+def run(
+    *,
+    target: str,
+    pairs: tuple[str, ...],
+    source: str,
+    as_json: bool,
+    quiet: bool,
+    no_input: bool,
+    **rest: Any,
+) -> int:
+    """Run the crew that TARGET names. stdout gets the answer and nothing else.
+
+    TARGET is path.py[:attr], package.module:attr, or a folder with a crew.py.
+    """
+    inputs = read_inputs(pairs, source)
+    crew = _loaded(target, Path.cwd())
+    manner = _manner(as_json=as_json, quiet=quiet, no_input=no_input, **rest)
+    progress = Progress()
+    return _carry(crew, lambda options: crew.run(inputs, options), progress, manner, target)
+
+
+@click.command(
+    epilog=examples(
+        "crewkit resume @last",
+        "crewkit resume r-7f3k --usd 1.00",
+        "crewkit resume r-7f3k moved/crew.py",
+    )
+)
+@click.argument("run", metavar="RUN", shell_complete=complete_run)
+@click.argument("target", required=False)
+@_shared
+def resume(*, run: str, target: str | None, as_json: bool, quiet: bool, no_input: bool, **rest: Any) -> int:
+    """Carry RUN on from where its journal stands. No finished call is made again.
+
+    After a crash, Ctrl-C, an approval, or a limit (raise it here). TARGET is where the crew is now, if
+    it is not where it was.
+    """
+    progress = Progress()
+    found, kept, cwd = _history(run, progress)
+    if not (target or kept):
+        raise InputError(
+            f"Run {found} does not say where its crew is: it was not begun by this command. "
+            f"Name it: crewkit resume {found} path.py"
+        )
+    if not target:
+        _go_back_to(cwd, found)
+    crew = _loaded_again(target or kept, found, given=bool(target))
+    manner = _manner(as_json=as_json, quiet=quiet, no_input=no_input, **rest)
+    return _carry(crew, lambda options: crew.resume(found, options), progress, manner, target or kept)
+
+
+def _manner(
+    *, as_json: bool, quiet: bool, no_input: bool, model: tuple[str, ...], **limits: int | float | str | None
+) -> Manner:
+    asks = not no_input and not quiet and sys.stdin.isatty() and sys.stderr.isatty()
+    return Manner(as_json, quiet, asks, model, caps(**limits))
+
+
+# Loading
+
+
+def _loaded(target: str, cwd: Path) -> Crew:
+    from crewkit.crew.load import load
+
+    with redirect_stdout(sys.stderr):
+        return load(target, cwd)
+
+
+def _history(name: str, progress: Progress) -> tuple[str, str, str]:
+    """Find a run and take in what happened in it; return its id, its target and where it ran."""
+    target = cwd = ""
+    with opened_journal() as journal:
+        found = journal.find(name)
+        for event in journal.events(found):
+            progress.add(event)
+            if event.type == "run.started":
+                target, cwd = str(event.data.get("target") or ""), str(event.data.get("cwd") or "")
+    return found, target, cwd
+
+
+def _go_back_to(cwd: str, run: str) -> None:
+    """Work where the run began: its crew and its tools may name files from there."""
+    if not cwd or Path(cwd) == Path.cwd():
+        return
+    # The journal is this one, wherever the crew works.
+    from crewkit.journal.sqlite import journal_home
+
+    home = journal_home()
+    try:
+        os.chdir(cwd)
+    except OSError as error:
+        raise InputError(
+            f"Run {run} began in {cwd}, which cannot be entered: {error.strerror}. "
+            f"Name its crew to go on here: crewkit resume {run} path.py"
+        ) from error
+    os.environ["CREWKIT_HOME"] = str(home)
+    say(f"in {cwd}, where the run began", style="dim", err=True)
+
+
+def _loaded_again(target: str, run: str, *, given: bool) -> Crew:
+    try:
+        return _loaded(target, Path.cwd())
+    except InputError as error:
+        if given:
+            raise
+        raise InputError(
+            f"{error} Run {run} was begun with it. Name it: crewkit resume {run} path.py"
+        ) from error
+
+
+# Running
+
+
+def _carry(crew: Crew, work: Work, progress: Progress, manner: Manner, target: str) -> int:
+    from crewkit.crew.options import Options
+
+    options = Options(target=target, **_options(manner))
+    try:
+        while True:
+            with redirect_stdout(sys.stderr):
+                result = asyncio.run(_watched(work, options, progress, manner))
+            if result is None:
+                return _interrupted(progress)
+            if not (manner.asks and result.status == "paused" and _ask_here(result.run_id)):
+                break
+            work = lambda options, id=result.run_id: crew.resume(id, options)  # noqa: E731
+    except CrewkitError:
+        _where(progress)
+        raise
+    except Exception as error:
+        if progress.run:
+            error.add_note(f"The run is kept as far as it came. Go on: crewkit resume {progress.run}")
+        raise
+    _answer(result, manner)
+    _conclude(result, progress, manner)
+    return _CODES.get(result.status, FAILED)
+
+
+def _options(manner: Manner) -> dict[str, Any]:
+    from crewkit.core.limits import Limits
+
+    options: dict[str, Any] = {"limits": Limits(**manner.caps)}
+    if manner.model:
+        options["model"] = manner.model[0] if len(manner.model) == 1 else list(manner.model)
+    return options
+
+
+async def _watched(work: Work, options: Options, progress: Progress, manner: Manner) -> Result | None:
+    """Do the work under a person's eyes; `None` where they interrupted it."""
+    task = asyncio.current_task()
+    assert task is not None
+    stop: Stop | None = None
+    try:
+        if manner.quiet:
+            with Stop(task, lambda: None) as stop:
+                return await work(replace(options, listener=progress.add))
+        if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+            from rich.console import Console
+
+            from crewkit.cli.live import View
+
+            console = Console(stderr=True, markup=False, highlight=False, emoji=False)
+            async with View(console, progress) as view:
+                with Stop(task, view.stop) as stop:
+                    return await work(replace(options, listener=view.add))
+        with Stop(task, lambda: say("stopping in order …", err=True)) as stop:
+            return await work(replace(options, listener=partial(_tell, progress)))
+    except asyncio.CancelledError:
+        if stop is None or not stop.pressed:
+            raise
+        return None
+
+
+def _tell(progress: Progress, event: Event) -> None:
+    progress.add(event)
+    if line := progress.line(event):
+        say_spans(line, err=True)
+
+
+# Ending
+
+
+def _answer(result: Result, manner: Manner) -> None:
+    """Print the answer on stdout."""
+    from pydantic_core import to_json, to_jsonable_python
+
+    def plain(value: Any) -> Any:
+        return to_jsonable_python(value, fallback=str)
+
+    if manner.as_json:
+        report = result.report
+        echo_json(
+            {
+                "run": result.run_id,
+                "status": result.status,
+                "why": result.why,
+                "output": plain(result.output),
+                "report": {
+                    "completed": list(report.completed),
+                    "failed": dict(report.failed),
+                    "skipped": dict(report.skipped),
+                    "waiting": dict(report.waiting),
+                },
+                "usage": dict(result.usage),
+                "approvals": list(result.approvals),
+            }
+        )
+    elif result.status != "paused" and result.output not in (None, {}):
+        text = (
+            result.output
+            if isinstance(result.output, str)
+            else to_json(result.output, indent=2, fallback=str).decode()
+        )
+        # A terminal is steered by what it is sent; a file or a program gets the answer as it is.
+        click.echo(safe(text) if sys.stdout.isatty() else text)
+
+
+def _conclude(result: Result, progress: Progress, manner: Manner) -> None:
+    """Say on stderr how the run ended, and where to read of it."""
+    if manner.quiet and result.ok:
+        return
+    report, usage = result.report, result.usage
+    styles = {"completed": "green", "paused": "yellow", "limit": "yellow"}
+    everything = len(report.completed) + len(report.failed) + len(report.skipped) + len(report.waiting)
+    used = [duration(float(usage.get("seconds") or 0)), f"{number(usage.get('tokens') or 0)} tokens"]
+    used.append(money(usage.get("usd")))
+    heading = (
+        f": {len(report.completed)} of {count(max(everything, progress.all()), 'task')} · {' · '.join(used)}"
+    )
+    say_spans([(result.status, styles.get(result.status, "red")), (heading, "")], err=True)
+    if not result.ok and result.why:
+        say(f"  {one_line(result.why)}", err=True)
+    for mark, style, tasks in (
+        ("✗", "red", report.failed),
+        ("-", "dim", report.skipped),
+        ("?", "yellow", report.waiting),
+    ):
+        for task, why in tasks.items():
+            say_spans([(f"  {mark} ", style), (task, "bold"), (f"  {one_line(why, 400)}", "")], err=True)
+    if result.status == "paused":
+        _print_questions(result.run_id)
+    elif result.status in ("limit", "failed"):
+        raised = " --tokens N (or the limit above)" if result.status == "limit" else ""
+        say(f"  go on: crewkit resume {result.run_id}{raised}", style="dim", err=True)
+    _where(progress, result.run_id)
+
+
+def _print_questions(run: str) -> None:
+    from crewkit.cli.decide import print_question, questions
+
+    with opened_journal() as journal:
+        for question in questions(journal, run):
+            print_question(question, err=True, lines=8)
+    say(f"  then: crewkit resume {run}", style="dim", err=True)
+
+
+def _where(progress: Progress, run: str = "") -> None:
+    if id := run or progress.run:
+        say_spans([(f"transcript {id}", "bold"), (f"  (read it: crewkit show {id})", "dim")], err=True)
+
+
+def _interrupted(progress: Progress) -> int:
+    if not progress.run:
+        say("interrupted before the run began", err=True)
+        return INTERRUPTED
+    kept = f": {progress.done()} of {count(progress.all(), 'task')} done and kept"
+    say_spans([("interrupted", "yellow"), (kept, "")], err=True)
+    say(f"  go on: crewkit resume {progress.run}", err=True)
+    _where(progress)
+    return INTERRUPTED
+
+
+def _ask_here(run: str) -> bool:
+    """Put a paused run's questions to whoever sits at the terminal; return whether the run can go on."""
+    from crewkit.cli.decide import decide, print_question, questions
+
+    decided = 0
+    with opened_journal() as journal:
+        waiting = questions(journal, run)
+        for question in waiting:
+            print_question(question, err=True)
+            said = click.prompt(
+                "  y: yes, n: no, enter: later", default="", show_default=False, err=True, prompt_suffix=" > "
+            )
+            if said.strip().lower() not in ("y", "yes", "n", "no"):
+                continue
+            approved = said.strip().lower().startswith("y")
+            note = "" if approved else click.prompt("  why", default="", show_default=False, err=True)
+            decide(journal, question, "approve" if approved else "deny", note)
+            decided += 1
+    return decided > 0

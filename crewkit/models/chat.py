@@ -5,29 +5,27 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
 
 from crewkit.errors import ModelError
 from crewkit.models.base import Answer, Request, Watch
-from crewkit.models.http import CONNECT_SECONDS, AtLoopEnd, Lanes, refuse_real_model
+from crewkit.models.http import (
+    CONNECT_SECONDS,
+    RETRYABLE,
+    SHOWN,
+    AtLoopEnd,
+    Lanes,
+    refuse_real_model,
+    seconds_until,
+)
 from crewkit.models.prices import Prices
-from crewkit.models.wire import Assembly, Data, Encoder, Lines, read_completion
+from crewkit.models.wire import LARGEST, Assembly, Data, Encoder, Lines, read_completion
 
 if TYPE_CHECKING:
     import httpx
-
-LARGEST = 8_000_000
-"""Bytes of the largest answer that is read."""
-
-SHOWN = 500
-"""Characters shown of what a server says about an error."""
-
-RETRYABLE = frozenset({408, 409, 429})
 
 _ADVICE = {
     401: "Check the key in {key}.",
@@ -243,14 +241,3 @@ def _parse(body: bytes) -> Data:
 
 def _mapping(value: object) -> Data:
     return cast("Data", value) if isinstance(value, dict) else {}
-
-
-def seconds_until(retry_after: str) -> float | None:
-    """Read a Retry-After header, given in seconds or as a date; `None` where it cannot be read."""
-    if retry_after.strip().isdigit():
-        return float(retry_after)
-    try:
-        moment = parsedate_to_datetime(retry_after)
-    except ValueError:
-        return None
-    return max(0.0, moment.timestamp() - time.time())

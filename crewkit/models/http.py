@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -14,6 +16,12 @@ if TYPE_CHECKING:
     import httpx
 
 CONNECT_SECONDS = 15.0
+SHOWN = 500
+"""Characters shown of what a server says about an error."""
+
+RETRYABLE = frozenset({408, 409, 429})
+"""Statuses below 500 that may pass by themselves."""
+
 IDLE_LANES = 200
 """Connections kept for later; more are closed when their answer is read."""
 
@@ -44,9 +52,20 @@ def refuse_real_model(model: str, host: str, environ: Mapping[str, str]) -> None
     else:
         return
     raise DefinitionError(
-        f"Model '{model}' would be called at {host}, but {place}. Use a ScriptedModel, the model 'offline' or "
-        f"a server on this machine; to call it all the same, set CREWKIT_ALLOW_REAL_MODELS=1."
+        f"Model '{model}' would be called at {host}, but {place}. Use a ScriptedModel, the model 'offline' "
+        f"or a server on this machine; to call it all the same, set CREWKIT_ALLOW_REAL_MODELS=1."
     )
+
+
+def seconds_until(retry_after: str) -> float | None:
+    """Read a Retry-After header, given in seconds or as a date; `None` where it cannot be read."""
+    if retry_after.strip().isdigit():
+        return float(retry_after)
+    try:
+        moment = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    return max(0.0, moment.timestamp() - time.time())
 
 
 class AtLoopEnd:

@@ -55,8 +55,18 @@ class Prices:
         window = _number(entry, "max_input_tokens") or _number(entry, "max_tokens")
         return int(window) if window else None
 
+    def provider(self, model: str) -> str | None:
+        """Return who is listed for a bare name such as `claude-sonnet-4-5`."""
+        listed = self._entries.get(model, {}).get("litellm_provider")
+        return str(listed) if listed else None
+
+    @cached_property
+    def providers(self) -> frozenset[str]:
+        """The providers that are listed."""
+        return frozenset(str(entry.get("litellm_provider")) for entry in self._entries.values())
+
     def _entry(self, model: str) -> Entry:
-        """Find a model by its whole name, or by the part after its provider where that is listed as theirs."""
+        """Find a model by its whole name, or by the part after its provider if that is listed as theirs."""
         whole = self._entries.get(model)
         if whole is not None:
             return whole

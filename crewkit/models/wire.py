@@ -16,6 +16,9 @@ Data = dict[str, Any]
 KEPT = 4096
 """Encoded messages and tool lists kept, per encoder."""
 
+LARGEST = 8_000_000
+"""Bytes of the largest answer that is taken."""
+
 _FINISHED = {"stop": "stop", "length": "length", "content_filter": "content_filter", "max_tokens": "length"}
 
 
@@ -99,6 +102,8 @@ def read_completion(completion: Data, request: Request) -> Answer:
         tool_calls=calls,
         finish_reason="tool_calls" if calls and finished == "stop" else finished,
     )
+    if len(answer.content) + sum(len(call.arguments) for call in calls) > LARGEST:
+        raise ModelError(f"sent more than {LARGEST:,} bytes.")
     usage = read_usage(_mapping(completion.get("usage"))) or estimate_usage(request, answer)
     return Answer(
         answer.content,

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from crewkit.core.messages import ChatMessage, ToolCall
 from crewkit.errors import DefinitionError, ModelError
 from crewkit.models.base import Answer, Request, ToolSpec, Usage, Watch
-from crewkit.models.chat import LARGEST, ChatModel, seconds_until
-from crewkit.models.wire import Assembly, Lines, read_completion
+from crewkit.models.chat import ChatModel
+from crewkit.models.http import seconds_until
+from crewkit.models.wire import LARGEST, Assembly, Lines, read_completion
 from crewkit.testing.server import ChatServer, Fault
 
 SEARCH = ToolSpec(
@@ -321,20 +322,17 @@ def test_retry_after_is_read_as_seconds_and_as_a_date():
     assert seconds_until("") is None
 
 
+WORDS = (
+    "choices message delta content tool_calls function name arguments id index finish_reason text "
+    "usage prompt_tokens completion_tokens prompt_tokens_details"
+)
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(
-            ["choices", "message", "delta", "content", "tool_calls", "function", "name", "arguments", "id", "usage",
-             "index", "finish_reason", "prompt_tokens", "completion_tokens", "prompt_tokens_details",
-             "text"]
-        ),
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS.split()), inner, max_size=4)
     ),
     max_leaves=12,
-)  # fmt: skip
+)
 
 
 @given(message=anything, usage=anything, finish=anything)

@@ -1,0 +1,205 @@
+"""Models of any provider, through litellm. The only door to litellm."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from crewkit.errors import ModelError
+from crewkit.models.base import Answer, Request, Watch
+from crewkit.models.http import RETRYABLE, SHOWN, AtLoopEnd, is_loopback, refuse_real_model, seconds_until
+from crewkit.models.prices import Prices
+from crewkit.models.wire import Assembly, Data, message_data, read_completion, tool_data
+
+
+class LitellmModel:
+    """A model of any provider that litellm knows, by litellm's name for it.
+
+    litellm is imported at the first request (seconds of CPU), in a thread, with its price list taken from the
+    package and its own retries off.
+
+    Args:
+        name: For example `anthropic/claude-sonnet-4-5`.
+        api_base: Where the provider's server is, if not where litellm thinks.
+        api_key: The key, if not the one litellm finds in the environment.
+        stream: Ask for the answer in pieces, and tell them to `watch.chunk`.
+        options: Passed on to `litellm.acompletion` with every request.
+        environ: Where `CREWKIT_NO_NETWORK` and its like are looked up.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        api_base: str | None = None,
+        api_key: str | None = None,
+        stream: bool = False,
+        prices: Prices | None = None,
+        options: Mapping[str, Any] | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self.name = name
+        self._stream = stream
+        self._prices = prices or Prices()
+        self._environ = environ
+        self._key = api_key or ""
+        self._host = (
+            (urlsplit(api_base).hostname or "") if api_base else f"the servers of {name.partition('/')[0]}"
+        )
+        self._options: Data = {
+            "model": name,
+            "drop_params": True,
+            "max_retries": 0,
+            "num_retries": 0,
+            "no-log": True,
+            **({"api_base": api_base} if api_base else {}),
+            **({"api_key": api_key} if api_key else {}),
+            **(options or {}),
+        }
+        if api_base and is_loopback(self._host) and not api_key:
+            self._options["api_key"] = "none"  # litellm refuses to ask a server without a key
+
+    async def answer(self, request: Request, watch: Watch) -> Answer:
+        """Send the request by way of litellm; return the whole answer.
+
+        Raises:
+            ModelError: There was none; litellm's own error is its cause.
+        """
+        refuse_real_model(self.name, self._host, self._environ)
+        vendor = await asyncio.to_thread(_vendor) if _vendor.cache_info().currsize == 0 else _vendor()
+        await vendor.clients_end.arm()
+        try:
+            async with asyncio.timeout(request.timeout):
+                answer = read_completion(await self._completion(vendor.acompletion, request, watch), request)
+        except TimeoutError as error:
+            text = f"Model '{self.name}' gave no whole answer in {request.timeout:g} s."
+            raise ModelError(text, retryable=True) from error
+        except ModelError as error:
+            text = f"Model '{self.name}' {error}"[: 2 * SHOWN]
+            raise ModelError(text, retryable=error.retryable) from error.__cause__
+        except Exception as error:  # a vendor's call: whatever it raises, there is no answer
+            raise self._error(error) from error
+        usage = answer.usage
+        usd = self._prices.price(self.name, usage.input_tokens, usage.output_tokens, usage.cached_tokens)
+        return replace(answer, usd=usd, model=answer.model or self.name)
+
+    def price(self, input_tokens: int, output_tokens: int) -> float | None:
+        """Return what a call of this size costs in usd, `None` where the price is unknown."""
+        return self._prices.price(self.name, input_tokens, output_tokens)
+
+    async def _completion(self, ask: Callable[..., Awaitable[Any]], request: Request, watch: Watch) -> Data:
+        asked: Data = {
+            **self._options,
+            "messages": [message_data(message) for message in request.messages],
+            "max_tokens": request.max_tokens,
+            "timeout": request.timeout,
+        }
+        if request.tools:
+            asked["tools"] = [tool_data(tool) for tool in request.tools]
+        if request.temperature is not None:
+            asked["temperature"] = request.temperature
+        if self._stream:
+            asked |= {"stream": True, "stream_options": {"include_usage": True}}
+            return await _assemble(await ask(**asked), watch)
+        return _completion(await ask(**asked))
+
+    def _error(self, error: Exception) -> ModelError:
+        status = getattr(error, "status_code", None)
+        status = status if isinstance(status, int) else None
+        response = getattr(error, "response", None)
+        headers: Mapping[str, str] = (
+            getattr(error, "litellm_response_headers", None) or getattr(response, "headers", None) or {}
+        )
+        text = str(error).replace(self._key, "[key]") if self._key else str(error)
+        advice = " Check the provider's key in the environment." if status in (401, 403) else ""
+        return ModelError(
+            f"Model '{self.name}' gave no answer: {text[:SHOWN]}{advice}",
+            retryable=status is None or status < 400 or status in RETRYABLE or status >= 500,
+            status=status,
+            retry_after=seconds_until(headers.get("retry-after", "")),
+        )
+
+
+@dataclass(frozen=True)
+class _Vendor:
+    acompletion: Callable[..., Awaitable[Any]]
+    clients_end: AtLoopEnd
+
+
+@cache
+def _vendor() -> _Vendor:
+    """Import litellm quietly, without a look at the network. It and its clients are one per process."""
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    import litellm
+
+    litellm.suppress_debug_info = True
+    for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return _Vendor(cast("Any", litellm).acompletion, AtLoopEnd(_close_clients))
+
+
+async def _close_clients() -> None:
+    """Close the clients that litellm opened in the running loop; its cache tells them by their key."""
+    import litellm
+
+    clients: dict[str, Any] = cast("Any", litellm).in_memory_llm_clients_cache.cache_dict
+    mine = f"-{id(asyncio.get_running_loop())}"
+    for client in [clients.pop(key) for key in list(clients) if key.endswith(mine)]:
+        closing = (getattr(client, "aclose", None) or client.close)()
+        if inspect.isawaitable(closing):
+            await closing
+
+
+def _completion(response: Any) -> Data:
+    """Return litellm's response as the protocol's data. `model_dump` would warn of litellm's own types."""
+    choices = [
+        {"message": _message(choice.message), "finish_reason": choice.finish_reason}
+        for choice in response.choices
+    ]
+    return {"choices": choices, "usage": _usage(response), "model": response.model}
+
+
+async def _assemble(chunks: AsyncIterator[Any], watch: Watch) -> Data:
+    assembly = Assembly()
+    async for chunk in chunks:
+        choices = [{"delta": _message(c.delta), "finish_reason": c.finish_reason} for c in chunk.choices]
+        if text := assembly.add({"choices": choices, "usage": _usage(chunk), "model": chunk.model}):
+            watch.chunk(text)
+    # litellm gives a stream that broke off a finish_reason of its own; only this tells what was received.
+    if not assembly.done or getattr(chunks, "received_finish_reason", None) is None:
+        raise ModelError("sent a stream that broke off before its end.", retryable=True)
+    return assembly.completion()
+
+
+def _message(message: Any) -> Data:
+    calls = cast("list[Any]", getattr(message, "tool_calls", None) or [])
+    return {"content": message.content, "tool_calls": [_call(call) for call in calls]}
+
+
+def _call(call: Any) -> Data:
+    data: Data = {
+        "id": call.id,
+        "function": {"name": call.function.name, "arguments": call.function.arguments},
+    }
+    if isinstance(index := getattr(call, "index", None), int):
+        data["index"] = index
+    return data
+
+
+def _usage(response: Any) -> Data | None:
+    usage = getattr(response, "usage", None)
+    if usage is None:
+        return None
+    cached = getattr(getattr(usage, "prompt_tokens_details", None), "cached_tokens", None)
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": cached},
+    }

@@ -1,0 +1,174 @@
+"""From the name of a model, as people write it, to the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from urllib.parse import urlsplit
+
+from crewkit.core.clock import Clock
+from crewkit.errors import DefinitionError, did_you_mean
+from crewkit.models.base import Model
+from crewkit.models.http import is_loopback, refuse_real_model
+from crewkit.models.prices import Prices
+from crewkit.models.retry import RetryingModel
+from crewkit.resilience.retry import Retry
+
+OFFLINE = "offline"
+
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "anthropic": ("ANTHROPIC_API_KEY",),
+    "azure": ("AZURE_API_KEY", "AZURE_AD_TOKEN"),
+    "azure_ai": ("AZURE_AI_API_KEY",),
+    "cerebras": ("CEREBRAS_API_KEY",),
+    "cohere": ("COHERE_API_KEY", "CO_API_KEY"),
+    "cohere_chat": ("COHERE_API_KEY", "CO_API_KEY"),
+    "dashscope": ("DASHSCOPE_API_KEY",),
+    "deepinfra": ("DEEPINFRA_API_KEY",),
+    "deepseek": ("DEEPSEEK_API_KEY",),
+    "fireworks_ai": ("FIREWORKS_AI_API_KEY", "FIREWORKS_API_KEY", "FIREWORKSAI_API_KEY"),
+    "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+    "groq": ("GROQ_API_KEY",),
+    "huggingface": ("HF_TOKEN", "HUGGINGFACE_API_KEY"),
+    "mistral": ("MISTRAL_API_KEY",),
+    "moonshot": ("MOONSHOT_API_KEY",),
+    "nebius": ("NEBIUS_API_KEY",),
+    "nvidia_nim": ("NVIDIA_NIM_API_KEY",),
+    "openai": ("OPENAI_API_KEY",),
+    "openrouter": ("OPENROUTER_API_KEY",),
+    "perplexity": ("PERPLEXITYAI_API_KEY", "PERPLEXITY_API_KEY"),
+    "replicate": ("REPLICATE_API_KEY",),
+    "together_ai": ("TOGETHERAI_API_KEY", "TOGETHER_AI_API_KEY", "TOGETHER_API_KEY"),
+    "xai": ("XAI_API_KEY",),
+}
+"""The environment variables that hold a provider's key; one of them is enough."""
+
+_OWN_ROUTE = ("openai", "hosted_vllm", "ollama", "ollama_chat", "lm_studio")
+"""Providers that speak chat completions, reached without litellm."""
+
+_KEYLESS = ("bedrock", "vertex_ai", "sagemaker", "litellm_proxy", "llamafile", "custom_openai")
+"""Providers whose credentials are not one variable; litellm looks for them."""
+
+
+def resolve(
+    spec: str | Sequence[str | Model] | Model,
+    *,
+    environ: Mapping[str, str],
+    offline: Callable[[], Model],
+    stream: bool = False,
+    retry: Retry | None = None,
+    clock: Clock | None = None,
+    prices: Prices | None = None,
+) -> Model:
+    """Return the model that a name means: `offline`, a litellm name, or several to be tried in order.
+
+    A server given by base URL (`OPENAI_BASE_URL`, `HOSTED_VLLM_API_BASE`, `OLLAMA_API_BASE`,
+    `LM_STUDIO_API_BASE`) and OpenAI itself are spoken to directly, everything else through litellm. Named
+    models are retried; a model that is passed in is used as it is.
+
+    Args:
+        spec: A name, names with commas between, a list of names and models, or a model.
+        environ: Where keys and base URLs are looked up.
+        offline: Makes the embedded model.
+        stream: Ask for answers in pieces, for a live view.
+        retry: How often and how patiently to ask again.
+        clock: Waits between attempts.
+        prices: Shared, so that the price list is read once.
+
+    Raises:
+        DefinitionError: No such provider, no key for it, or a real model in a test.
+    """
+    from crewkit.models.fallback import Fallback
+
+    if isinstance(spec, str):
+        spec = [name.strip() for name in spec.split(",") if name.strip()]
+    if not isinstance(spec, Sequence):
+        return spec
+    prices = prices or Prices()
+    models: list[Model] = []
+    for one in spec:
+        if not isinstance(one, str):
+            models.append(one)
+        elif one == OFFLINE:
+            models.append(offline())
+        else:
+            models.append(RetryingModel(_named(one, environ, prices, stream=stream), retry, clock=clock))
+    return models[0] if len(models) == 1 else Fallback(models)
+
+
+def _named(name: str, environ: Mapping[str, str], prices: Prices, *, stream: bool) -> Model:
+    provider, model = _provider(name, environ, prices)
+    base = _base_url(provider, environ)
+    host = (urlsplit(base).hostname or "") if base else f"the servers of {provider}"
+    if base and not host:
+        raise DefinitionError(
+            f"Model '{name}': its base URL '{base}' has no host. Write http://host:port/v1."
+        )
+    names = KEYS.get(provider, (f"{provider.upper()}_API_KEY",))
+    key = next((environ[one] for one in names if environ.get(one)), None)
+    if key is None and provider in KEYS and not is_loopback(host):
+        raise DefinitionError(
+            f"Model '{name}' needs {' or '.join(names)}, which is not set. "
+            f"Put it in the environment or in .env, or run with --model offline."
+        )
+    refuse_real_model(name, host, environ)
+    if provider in _OWN_ROUTE and base:
+        from crewkit.models.chat import ChatModel
+
+        return ChatModel(
+            model, base, key, name=name, key_name=names[0], stream=stream, prices=prices, environ=environ
+        )
+    from crewkit.models.litellm import LitellmModel
+
+    full = name if "/" in name else f"{provider}/{name}"
+    return LitellmModel(full, api_base=base, api_key=key, stream=stream, prices=prices, environ=environ)
+
+
+def _provider(name: str, environ: Mapping[str, str], prices: Prices) -> tuple[str, str]:
+    """Split a name into its provider and the rest; a bare name belongs to who is listed for it."""
+    provider, slash, model = name.partition("/")
+    if slash and (provider in KEYS or provider in _OWN_ROUTE or provider in _KEYLESS):
+        return provider, model
+    if slash and provider in prices.providers:
+        return provider, model
+    if slash:
+        hint = did_you_mean(provider, [*KEYS, *_OWN_ROUTE, *_KEYLESS])
+        raise DefinitionError(
+            f"Model '{name}': there is no provider '{provider}'.{hint} For a model of that name on a server "
+            f"of your own, write 'openai/{name}' and set OPENAI_BASE_URL."
+        )
+    if _given_base_url("openai", environ) or name.startswith("gpt"):
+        return "openai", name
+    listed = prices.provider(name)
+    if listed is None:
+        hint = did_you_mean(name, [OFFLINE])
+        raise DefinitionError(
+            f"Model '{name}' names no provider.{hint} Write for example 'openai/{name}' or 'ollama/{name}', "
+            f"or 'offline'."
+        )
+    return listed, name
+
+
+_BASES: Mapping[str, tuple[str, ...]] = {
+    "openai": ("OPENAI_BASE_URL", "OPENAI_API_BASE"),
+    "ollama": ("OLLAMA_API_BASE",),
+    "ollama_chat": ("OLLAMA_API_BASE",),
+}
+_USUAL_BASES: Mapping[str, str] = {
+    "openai": "https://api.openai.com/v1",
+    "ollama": "http://localhost:11434",
+    "ollama_chat": "http://localhost:11434",
+}
+
+
+def _base_url(provider: str, environ: Mapping[str, str]) -> str | None:
+    """Return where a provider's server is; `None` where only litellm knows."""
+    base = _given_base_url(provider, environ) or _USUAL_BASES.get(provider)
+    if base and provider.startswith("ollama") and not base.rstrip("/").endswith("/v1"):
+        return base.rstrip("/") + "/v1"  # beside its own protocol, Ollama speaks chat completions there
+    return base
+
+
+def _given_base_url(provider: str, environ: Mapping[str, str]) -> str | None:
+    upper = provider.upper()
+    names = _BASES.get(provider, (f"{upper}_API_BASE", f"{upper}_BASE_URL"))
+    return next((environ[name] for name in names if environ.get(name)), None)

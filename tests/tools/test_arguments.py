@@ -1,4 +1,5 @@
 import json
+import time
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -184,6 +185,14 @@ def test_a_refusal_stays_short_whatever_the_model_wrote():
     assert len(refusal(many).problems) <= 10
     assert len(str(refusal(many))) < 10_000
     assert len(str(refusal(json.dumps({"query": ["y" * 900_000]})))) < 2_000
+
+
+def test_a_megabyte_of_keys_is_refused_quickly():
+    keys = ", ".join(f'"{n}": 0' for n in range(80_000))
+    began = time.process_time()
+    assert 'the key "79999" is there twice' in str(refusal(f'{{{keys}, "79999": 0}}'))
+    assert len(problems(f"{{{keys}}}")) == 10
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(

@@ -63,13 +63,35 @@ async def execute(
     values = dict(arguments)
     if tool.context:
         values[tool.context] = context
-    task = asyncio.ensure_future(_run(tool, values))
+    task = asyncio.ensure_future(_run(tool.function, values))
     if not await _finished(task, allowed):
         return _timed_out(tool, allowed, began)
     if task.cancelled():
         return _failed(tool, asyncio.CancelledError("the tool cancelled itself"), began)
     value, error = task.result()
     return _failed(tool, error, began) if error is not None else _returned(tool, value, began)
+
+
+async def invoke(
+    function: Callable[..., Any], values: Mapping[str, Any], timeout: float | None = None
+) -> Any:
+    """Call a function as `execute` does, and return what it returns.
+
+    Raises:
+        TimeoutError: It did not return within `timeout` seconds (`None`: no limit).
+        BaseException: Whatever the function raised; where it raised no `Exception`, wrapped in a `RuntimeError`.
+    """
+    task = asyncio.ensure_future(_run(function, values))
+    if not await _finished(task, timeout):
+        raise TimeoutError(f"it did not return within {timeout:g} seconds")
+    if task.cancelled():
+        raise RuntimeError("it cancelled itself")
+    value, error = task.result()
+    if error is None:
+        return value
+    if isinstance(error, Exception):
+        raise error
+    raise RuntimeError(f"{type(error).__name__}: {error}") from error
 
 
 def unknown_tool(name: str, known: Iterable[str]) -> str:
@@ -79,7 +101,7 @@ def unknown_tool(name: str, known: Iterable[str]) -> str:
     return f"There is no tool '{_short(name, 100)}'. {offer}"
 
 
-async def _finished(task: asyncio.Future[Ended], seconds: float) -> bool:
+async def _finished(task: asyncio.Future[Ended], seconds: float | None) -> bool:
     """Wait for the task; after the timeout, or when we are cancelled, see to it that it ends."""
     try:
         await asyncio.wait((task,), timeout=seconds)
@@ -90,11 +112,11 @@ async def _finished(task: asyncio.Future[Ended], seconds: float) -> bool:
             await asyncio.wait((task,), timeout=GRACE)
 
 
-async def _run(tool: Tool, values: dict[str, Any]) -> Ended:
+async def _run(function: Callable[..., Any], values: Mapping[str, Any]) -> Ended:
     try:
-        if inspect.iscoroutinefunction(tool.function):
-            return await tool.function(**values), None
-        value, error = await _in_thread(tool, values)
+        if inspect.iscoroutinefunction(function):
+            return await function(**values), None
+        value, error = await _in_thread(function, values)
         if error is None and inspect.isawaitable(value):
             value = await value
         return value, error
@@ -104,12 +126,14 @@ async def _run(tool: Tool, values: dict[str, Any]) -> Ended:
         return None, error
 
 
-async def _in_thread(tool: Tool, values: dict[str, Any]) -> Ended:
+async def _in_thread(function: Callable[..., Any], values: Mapping[str, Any]) -> Ended:
     """Call a sync function in a daemon thread: there is no pool to fill up, and exit does not wait for it."""
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[Ended] = loop.create_future()
-    call = partial(contextvars.copy_context().run, tool.function, **values)
-    Thread(target=_work, args=(call, loop, ended), name=f"tool {tool.name}", daemon=True).start()
+    call = partial(contextvars.copy_context().run, function, **values)
+    Thread(
+        target=_work, args=(call, loop, ended), name=getattr(function, "__name__", "tool"), daemon=True
+    ).start()
     return await ended
 
 

@@ -17,7 +17,7 @@ from crewkit.tools.tool import Tool, ToolContext
 Data = dict[str, Any]
 
 
-class LostOutcome(Exception):  # noqa: N818
+class LostOutcome(Exception):
     """An effect was sent off and did not come back: it may have happened."""
 
 

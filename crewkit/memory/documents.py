@@ -40,7 +40,8 @@ def read_document(path: Path) -> str:
         raise InputError(f"Cannot read '{path}': {error.strerror or error}.") from error
     if len(data) > MOST_BYTES:
         raise InputError(
-            f"Cannot read '{path}': it has {status.st_size:,} bytes, a document may have {MOST_BYTES:,}. Split it."
+            f"Cannot read '{path}': it has {status.st_size:,} bytes and a document may have {MOST_BYTES:,}. "
+            "Split it into several files."
         )
     return _decoded(path, data)
 

@@ -94,7 +94,7 @@ class Shelf:
                 raise ValueError(f"it returned {vectors.shape} or NaN for {len(texts)} texts")
         except Exception as error:  # noqa: BLE001 - an embedder is the user's or a vendor's code
             self._say(
-                f"Embedder {self._embedder.id} failed: {error}. Memory {self._folder} goes on by words alone; "
+                f"Embedder {self._embedder.id} failed: {error}. {self._folder} goes on by words alone: "
                 "vectors are made up for when the embedder works again."
             )
             self._embedder = None
@@ -102,7 +102,7 @@ class Shelf:
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
     def without_vector(self, namespace: str, most: int | None) -> list[int]:
-        """Return the records without a vector of this embedder; none if they are more than `most`."""
+        """Return the records without a vector of this embedder; none if over `most`."""
         space = self._store.space(namespace)
         if self._embedder is None or space is None:
             return []
@@ -193,8 +193,8 @@ class Shelf:
         wait, self._wait = self._wait, 0.0
         if not self._lock.acquire(wait):
             self._say(
-                f"The vector index of memory {self._folder} is in use by process {self._lock.holder()}. "
-                "This one searches the stored vectors without it: the same results, slower where they are many."
+                f"The vector index of memory {self._folder} is used by process {self._lock.holder()}. "
+                "This one searches the stored vectors without it: the same results, slower for many."
             )
             return None
         self._exact = None
@@ -203,7 +203,7 @@ class Shelf:
         except ImportError as error:
             self._give_up(error)
         except Exception as error:  # noqa: BLE001 - whatever Chroma says of damaged files
-            # Its client cannot open the same folder twice after a failure, so this waits for the next process.
+            # Its client cannot open the same folder twice after a failure, so the next process does.
             discard_files(self._folder / "chroma")
             self._give_up(error)
         return self._chroma
@@ -213,7 +213,7 @@ class Shelf:
         return ChromaIndex(self._folder / "chroma", self._store, embedder, dimension)
 
     def _guarded(self, space_name: str, work: Callable[[ChromaIndex], T]) -> T | None:
-        """Do this with Chroma where it is ours; if it fails, once more with a new one, then no more."""
+        """Do this with Chroma where it is ours; if it fails, once more with a new one."""
         chroma = self._owned_chroma()
         if chroma is None:
             return None

@@ -1,7 +1,7 @@
 """Documents cut into passages at their own structure, with exact places.
 
-Blocks (a heading, a paragraph, a list, fenced code, a table) stay whole where they fit; neighbouring blocks of a
-section share a passage; what is too long is cut at list items, lines or sentence ends, then at blanks.
+Blocks (a heading, a paragraph, a list, fenced code, a table) stay whole where they fit; neighbouring blocks
+of a section share a passage; what is too long is cut at list items, lines or sentence ends, then at blanks.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CUTS: dict[_Kind, re.Pattern[str]] = {
     "lines": re.compile(r"[\r\n](?=[^\r\n])"),
     "list": re.compile(r"[\r\n](?=[ \t]*(?:[-*+•]|\d{1,9}[.)])[ \t])"),
     # The lookbehinds come first, so that a long run of anything is passed over once.
-    "text": re.compile(r"(?<=[.!?…])\s+|(?<=[.!?…][\"'”’»)\]])\s+|(?<=[。！？])"),
+    "text": re.compile(r"(?<=[.!?…])\s+|(?<=[.!?…][\"'”’»)\]])\s+|(?<=[。！？])"),  # noqa: RUF001
 }
 
 _LONGEST_HEADING = 120

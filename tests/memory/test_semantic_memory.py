@@ -1,0 +1,374 @@
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+from collections.abc import Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from crewkit.errors import CrewkitError, InputError
+from crewkit.memory.base import Memory, Record
+from crewkit.memory.embed import default_embedder
+from crewkit.memory.rank import Pipeline
+from crewkit.memory.semantic import SemanticMemory
+from crewkit.testing.memory import FACTS, HashEmbedder, MemoryConformance
+
+
+class TestWithVectors(MemoryConformance):
+    def open(self, folder: Path) -> Memory:
+        return SemanticMemory(folder, embedder=HashEmbedder())
+
+
+class TestByWordsAlone(MemoryConformance):
+    def open(self, folder: Path) -> Memory:
+        return SemanticMemory(folder, embedder=None)
+
+
+class TestBesideAnotherProcess(MemoryConformance):
+    """The index is locked by someone else all the time."""
+
+    @asynccontextmanager
+    async def memory(self, folder: Path):
+        owner = SemanticMemory(folder, embedder=HashEmbedder())
+        await owner.add([Record("An unrelated thing.")], namespace="owner")
+        await owner.recall("thing", namespace="owner")
+        try:
+            async with super().memory(folder) as memory:
+                yield memory
+        finally:
+            await owner.close()
+
+    def open(self, folder: Path) -> Memory:
+        return SemanticMemory(folder, embedder=HashEmbedder(), wait=0.0, say=lambda text: None)
+
+
+@pytest.mark.slow
+class TestWithMiniLM(MemoryConformance):
+    def open(self, folder: Path) -> Memory:
+        embedder = default_embedder(folder)
+        assert embedder is not None
+        return SemanticMemory(folder, embedder=embedder)
+
+
+DENSE = Pipeline(lexical=0, neighbour=0, author=0)
+PASSAGES = [Record(f"Passage {i} tells of topic{i}.", "book", i * 40, i * 40 + 30) for i in range(30)]
+
+
+@asynccontextmanager
+async def opened(folder: Path, **options):
+    memory = SemanticMemory(folder, **{"embedder": HashEmbedder(), "pipeline": DENSE, **options})
+    try:
+        yield memory
+    finally:
+        await memory.close()
+
+
+async def found_all(memory: SemanticMemory, records: Sequence[Record] = PASSAGES) -> None:
+    hits = await memory.recall("Passage tells of", k=100)
+    assert sorted(hit.record.start or 0 for hit in hits) == [record.start for record in records]
+    assert all("dense" in hit.parts for hit in hits)
+
+
+def chroma_ids(folder: Path) -> set[str]:
+    """Read from Chroma itself, in a process of its own, which vectors the index holds."""
+    code = (
+        "import sys, chromadb\n"
+        "client = chromadb.PersistentClient(sys.argv[1])\n"
+        "for c in client.list_collections():\n"
+        "    print(*client.get_collection(c.name, embedding_function=None).get(include=[])['ids'])\n"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code, str(folder / "chroma")], capture_output=True, text=True, check=True
+    )
+    return set(out.stdout.split())
+
+
+async def test_an_embedded_record_is_not_embedded_again(tmp_path: Path) -> None:
+    embedder = HashEmbedder()
+    async with opened(tmp_path, embedder=embedder) as memory:
+        await memory.add(PASSAGES)
+        await memory.add(PASSAGES)
+        await found_all(memory)
+    async with opened(tmp_path, embedder=embedder) as memory:
+        await memory.add(PASSAGES)
+        await found_all(memory)
+    assert len([text for text in embedder.embedded if text.startswith("Passage ") and "topic" in text]) == 30
+
+
+async def test_nothing_is_opened_before_it_is_needed(tmp_path: Path) -> None:
+    memory = SemanticMemory(tmp_path / "memory", embedder=HashEmbedder())
+    await memory.close()
+    assert not (tmp_path / "memory").exists()
+
+
+def test_the_module_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, crewkit.memory.semantic, crewkit.memory.split, crewkit.memory.documents\n"
+        "from crewkit.memory.embed import default_embedder; default_embedder()\n"
+        "heavy = {'chromadb', 'numpy', 'onnxruntime', 'tokenizers', 'torch'} & set(sys.modules)\n"
+        "sys.exit(', '.join(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+async def test_the_index_is_made_anew_when_its_files_are_gone(tmp_path: Path) -> None:
+    embedder = HashEmbedder()
+    async with opened(tmp_path, embedder=embedder) as memory:
+        await memory.add(PASSAGES)
+        await found_all(memory)
+    # Under another name, for a process's Chroma remembers the folders that it had open.
+    (tmp_path / "chroma").rename(tmp_path / "lost")
+    embedder.embedded.clear()
+    async with opened(tmp_path, embedder=embedder) as memory:
+        await found_all(memory)
+    assert len(embedder.embedded) == 1, "only the query is embedded, vectors come from SQL"
+    assert len(chroma_ids(tmp_path)) == 30
+
+
+async def test_the_index_catches_up_with_what_it_missed(tmp_path: Path) -> None:
+    async with opened(tmp_path) as memory:
+        await memory.add(PASSAGES[:10])
+        await found_all(memory, PASSAGES[:10])
+        async with opened(tmp_path, wait=0.0, say=lambda text: None) as other:
+            await other.add(PASSAGES[10:])
+            await other.forget(ids=[PASSAGES[0].id()])
+            await found_all(other, PASSAGES[1:])
+        await found_all(memory, PASSAGES[1:])
+    assert len(chroma_ids(tmp_path)) == 29
+
+
+async def test_an_index_that_lost_vectors_is_made_anew(tmp_path: Path) -> None:
+    async with opened(tmp_path) as memory:
+        await memory.add(PASSAGES)
+        await found_all(memory)
+    code = (
+        "import sys, chromadb\n"
+        "client = chromadb.PersistentClient(sys.argv[1])\n"
+        "name = client.list_collections()[0].name\n"
+        "client.get_collection(name, embedding_function=None).delete(ids=['3', '4'])\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "chroma")], check=True)
+    async with opened(tmp_path) as memory:
+        await found_all(memory)
+
+
+async def test_damaged_index_files_cost_nothing_but_time(tmp_path: Path) -> None:
+    async with opened(tmp_path) as memory:
+        await memory.add(PASSAGES)
+        await found_all(memory)
+    (tmp_path / "chroma" / "chroma.sqlite3").write_bytes(b"this is no database " * 1000)
+    said: list[str] = []
+    async with opened(tmp_path, say=said.append) as memory:
+        await found_all(memory)
+        await found_all(memory)
+    assert len(said) == 1
+    assert "cannot be used" in said[0]
+
+
+async def test_another_embedder_makes_new_vectors_for_all(tmp_path: Path) -> None:
+    async with opened(tmp_path) as memory:
+        await memory.add(PASSAGES)
+        await found_all(memory)
+    other = HashEmbedder("other", 32)
+    async with opened(tmp_path, embedder=other) as memory:
+        await found_all(memory)
+        await found_all(memory)
+    assert len(other.embedded) == 30 + 2
+
+
+async def test_records_added_without_an_embedder_get_their_vectors_later(tmp_path: Path) -> None:
+    async with opened(tmp_path, embedder=None) as memory:
+        await memory.add(PASSAGES)
+        assert await memory.recall("Passage") == []
+    async with opened(tmp_path) as memory:
+        await found_all(memory)
+
+
+async def test_rebuild_embeds_and_indexes_all(tmp_path: Path) -> None:
+    async with opened(tmp_path, embedder=None) as memory:
+        await memory.add(PASSAGES)
+    async with opened(tmp_path) as memory:
+        await memory.rebuild()
+    assert len(chroma_ids(tmp_path)) == 30
+
+
+async def test_forgotten_records_are_gone_from_sql_and_from_chroma(tmp_path: Path) -> None:
+    secret = Record("The passphrase is heliotrope.", "secret.md", 0, 29, title="Heliotropes")
+    async with opened(tmp_path) as memory:
+        await memory.add([secret, *PASSAGES])
+        await memory.recall("passphrase")
+    assert "1" in chroma_ids(tmp_path)
+    async with opened(tmp_path) as memory:
+        assert await memory.forget(source="secret.md") == 1
+    assert chroma_ids(tmp_path) == {str(number) for number in range(2, 32)}
+    held = b"".join(file.read_bytes() for file in tmp_path.iterdir() if file.is_file())
+    assert b"heliotrop" not in held.lower()
+    assert b"topic7" in held
+
+
+async def test_forgetting_without_an_embedder_reaches_chroma_too(tmp_path: Path) -> None:
+    async with opened(tmp_path) as memory:
+        await memory.add(PASSAGES)
+        await found_all(memory)
+    async with opened(tmp_path, embedder=None) as memory:
+        assert await memory.forget(ids=[PASSAGES[0].id()]) == 1
+    assert len(chroma_ids(tmp_path)) == 29
+    async with opened(tmp_path) as memory:
+        await found_all(memory, PASSAGES[1:])
+
+
+class Failing(HashEmbedder):
+    def embed(self, texts: Sequence[str]):
+        raise ConnectionError("no route to host")
+
+
+async def test_a_failing_embedder_leaves_recall_by_words_and_is_said_once(tmp_path: Path) -> None:
+    said: list[str] = []
+    async with opened(tmp_path, embedder=Failing(), pipeline=Pipeline(), say=said.append) as memory:
+        await memory.add(FACTS)
+        hits = await memory.recall("parrot")
+        await memory.recall("office")
+    assert hits[0].record == FACTS[2]
+    assert len(said) == 1
+    assert "no route to host" in said[0]
+    async with opened(tmp_path) as memory:
+        assert "dense" in (await memory.recall("parrot"))[0].parts
+
+
+async def test_stages_are_visible_and_can_be_switched_off(tmp_path: Path) -> None:
+    talk = [
+        Record("What would you like for lunch?", author="Waiter"),
+        Record("Just soup, please.", author="Guest"),
+        Record("The train was late again.", author="Guest"),
+    ]
+    async with opened(tmp_path, pipeline=Pipeline(dense=0)) as memory:
+        await memory.add(talk)
+        hits = await memory.recall("What did the guest want for lunch?")
+    assert {hit.record.text: set(hit.parts) for hit in hits} == {
+        talk[0].text: {"lexical", "neighbour"},
+        talk[1].text: {"lexical", "neighbour", "author"},
+        talk[2].text: {"lexical", "neighbour", "author"},
+    }
+    async with opened(tmp_path, pipeline=Pipeline(dense=0, neighbour=0, author=0)) as memory:
+        hits = await memory.recall("lunch")
+    assert [set(hit.parts) for hit in hits] == [{"lexical"}]
+
+
+async def test_what_stands_beside_a_good_passage_is_recalled_with_it(tmp_path: Path) -> None:
+    far = [Record(f"Filler {i} about nothing.", "a.md", 1000 + i, 1001 + i) for i in range(5)]
+    answer = Record("Use the side door.", "a.md", 51, 70)
+    async with opened(tmp_path, pipeline=Pipeline(dense=0)) as memory:
+        await memory.add([*far, answer, Record("How do visitors get into the museum?", "a.md", 10, 50)])
+        hits = await memory.recall("museum visitors")
+    assert [hit.record.text for hit in hits[:2]] == [
+        "How do visitors get into the museum?",
+        "Use the side door.",
+    ]
+
+
+async def test_title_author_and_time_are_searched_with_the_text(tmp_path: Path) -> None:
+    async with opened(tmp_path, pipeline=Pipeline(dense=0)) as memory:
+        await memory.add([*FACTS, Record("See below.", title="Réservation › Opening hours")])
+        assert (await memory.recall("reservations"))[0].record.text == "See below."
+        assert (await memory.recall("What happened on 9 May?"))[0].record == FACTS[2]
+
+
+async def test_metadata_that_is_not_json_is_refused(tmp_path: Path) -> None:
+    async with opened(tmp_path) as memory:
+        with pytest.raises(InputError, match="not JSON"):
+            await memory.add([*FACTS, Record("x", metadata={"a": object()})])
+        assert await memory.recall("parrot") == [], "all or nothing"
+        with pytest.raises(InputError, match="k must be 1 or more"):
+            await memory.recall("parrot", k=0)
+
+
+async def test_a_store_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    async with opened(tmp_path / "file" / "memory") as memory:
+        with pytest.raises(CrewkitError, match=r"memory\.db cannot be opened"):
+            await memory.add(FACTS)
+    (tmp_path / "memory.db").write_bytes(b"no database, no database, no database " * 100)
+    async with opened(tmp_path) as memory:
+        with pytest.raises(CrewkitError, match=r"memory\.db cannot be opened"):
+            await memory.recall("x")
+
+
+async def test_a_newer_format_is_refused_and_old_words_are_made_anew(tmp_path: Path) -> None:
+    async with opened(tmp_path, embedder=None, pipeline=Pipeline()) as memory:
+        await memory.add(FACTS)
+    db = sqlite3.connect(tmp_path / "memory.db")
+    with db:
+        db.execute("UPDATE about SET value = '0' WHERE name = 'words'")
+        db.execute("DELETE FROM postings")
+    async with opened(tmp_path, embedder=None, pipeline=Pipeline()) as memory:
+        assert (await memory.recall("parrot"))[0].record == FACTS[2]
+    with db:
+        db.execute("UPDATE about SET value = '99' WHERE name = 'format'")
+    db.close()
+    async with opened(tmp_path) as memory:
+        with pytest.raises(CrewkitError, match="format 99"):
+            await memory.recall("parrot")
+
+
+OTHER_PROCESS = """
+    import asyncio, sys
+    from pathlib import Path
+    from crewkit.memory.base import Record
+    from crewkit.memory.semantic import SemanticMemory
+    from crewkit.testing.memory import HashEmbedder
+
+    async def main():
+        memory = SemanticMemory(Path(sys.argv[1]), embedder=HashEmbedder(), wait=0.1, say=lambda text: print(text))
+        for i in range(int(sys.argv[2]), int(sys.argv[3])):
+            await memory.add([Record(f"Passage {i} tells of topic{i}.", "book", i * 40, i * 40 + 30)])
+            if i % 3 == 0:
+                await memory.recall("Passage")
+            print("added", i, flush=True)
+        print("hits", len(await memory.recall("Passage tells of", k=100)), flush=True)
+        await memory.close()
+
+    asyncio.run(main())
+"""
+
+
+def start(folder: Path, first: int, end: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", textwrap.dedent(OTHER_PROCESS), str(folder), str(first), str(end)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+async def test_two_processes_share_a_folder(tmp_path: Path) -> None:
+    async with opened(tmp_path) as memory:
+        await memory.add(PASSAGES[:20])
+        await found_all(memory, PASSAGES[:20])
+        with start(tmp_path, 20, 30) as other:
+            out = other.communicate()[0]
+        assert f"is used by process {os.getpid()}" in out
+        assert "hits 30" in out
+        await found_all(memory)
+
+
+@pytest.mark.slow
+async def test_a_killed_process_loses_nothing_it_had_added(tmp_path: Path) -> None:
+    acknowledged = 0
+    for kills in range(1, 9):
+        # Each round dies a little later in its work: at the first adds, while Chroma opens, between SQL and Chroma.
+        with start(tmp_path, acknowledged, 10_000) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line.startswith("added"):
+                    acknowledged = int(line.split()[1]) + 1
+                    if acknowledged % (5 + kills) == 0:
+                        break
+            process.send_signal(signal.SIGKILL)
+        async with opened(tmp_path, pipeline=Pipeline(candidates=200)) as memory:
+            for pipeline in (DENSE, Pipeline(dense=0, neighbour=0)):
+                memory.pipeline = pipeline
+                hits = await memory.recall("Passage tells of", k=500)
+                places = {hit.record.start for hit in hits}
+                assert {i * 40 for i in range(acknowledged)} <= places
+    assert acknowledged >= 8 * 5

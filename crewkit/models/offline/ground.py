@@ -303,7 +303,8 @@ class Grounds:
             if match("table", k) or match("table_name", k)
         ]
         named = [t for t in dict.fromkeys(tables) if isinstance(t, str) and t.isidentifier()]
-        return [Value(f"SELECT * FROM {t} LIMIT 100", 0.4, "tables", i) for i, t in enumerate(named)]
+        statements = [f"SELECT * FROM {t} LIMIT 100" for t in named]  # noqa: S608 - identifiers only
+        return [Value(statement, 0.4, "tables", i) for i, statement in enumerate(statements)]
 
 
 def _combined(found: dict[str, list[Value]]) -> Iterator[dict[str, Any]]:
@@ -345,7 +346,7 @@ def key_terms(text: str) -> list[str]:
 
 _ITEM = (
     r"(?:\w+[ -]){0,2}(?:items?|points?|lines?|sentences?|bullets?|facts?|entries|examples?|sources?|titles?|"
-    r"names?|findings?|ideas?|reasons?|results?|words?)"
+    r"names?|findings?|ideas?|reasons?|results?|words?|quotes?|passages?|citations?|documents?)"
 )
 _COUNT = re.compile(rf"\b(\d{{1,3}}|[a-z]+)(?: (?:to|or) (\d{{1,3}}|[a-z]+))? {_ITEM}\b", re.IGNORECASE)
 

@@ -133,9 +133,9 @@ def _ids(text: str) -> list[str]:
     for token in _tokens(text):
         bare = token.lstrip("#")
         digits = sum(c.isdigit() for c in bare)
-        if digits and bare.replace("-", "").replace("_", "").isalnum() and not _ISO_DATE.fullmatch(bare):
-            if not bare.isdigit() or digits >= 3 or token.startswith("#"):
-                found.append(bare)
+        plain = bare.replace("-", "").replace("_", "").isalnum() and not _ISO_DATE.fullmatch(bare)
+        if digits and plain and (not bare.isdigit() or digits >= 3 or token.startswith("#")):
+            found.append(bare)
     return found
 
 

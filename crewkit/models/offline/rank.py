@@ -9,15 +9,17 @@ from dataclasses import dataclass
 
 from crewkit.models.offline.lexicon import MONTHS
 from crewkit.models.offline.material import Case, Passage
+from crewkit.models.offline.mentions import is_path
 from crewkit.models.offline.words import one_line, sentences, stems, words
 
 K1, B = 0.9, 0.3
 _CUES = {
     "who": re.compile(r"\b[A-Z][\w'-]+ [A-Z]"),
-    "when": re.compile(rf"\d{{4}}|\d{{1,2}}:\d{{2}}|\b(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day\b|{'|'.join(MONTHS).title()}"),
+    "when": re.compile(r"\d{4}|\d{1,2}:\d{2}|[A-Z][a-z]+day\b|" + "|".join(MONTHS).title()),
     "many": re.compile(r"\d|\b(?:two|three|four|five|six|seven|eight|nine|ten|dozen|hundred)\b"),
     "much": re.compile(r"\d"),
-}  # fmt: skip
+}
+_NAMED = re.compile(r"\(([^()\s]{3,300})\)[.]?\s*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,16 @@ class Sentence:
     score: float
     weight: float
     """How much it says by itself: the rarer its words in the material, the more."""
+
+    @property
+    def source(self) -> str:
+        """Where it is from: a place that it names itself at its end, else its passage's."""
+        named = _NAMED.search(self.text)
+        return (
+            named.group(1)
+            if named and (is_path(named.group(1)) or "://" in named.group(1))
+            else origin(self.passage)
+        )
 
     @property
     def line(self) -> str:
@@ -122,7 +134,7 @@ def best(found: list[Sentence], count: int, *, spread: bool) -> list[Sentence]:
     order = sorted(found, key=lambda s: (-s.score, -s.weight, s.order) if scored else (-s.weight, s.order))
     if not spread:
         top = order[0].score if order else 0.0
-        return [s for s in order if not scored or s.score >= 0.35 * top][:count]
+        return [s for s in order if not scored or s.score >= 0.4 * top][:count]
     taken: dict[str, int] = defaultdict(int)
     turns: list[tuple[int, int, Sentence]] = []
     for place, sentence in enumerate(order):

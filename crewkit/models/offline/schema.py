@@ -28,12 +28,12 @@ _FORMATS = {
     "iri": "https://example.com/",
     "uri-reference": "/",
     "uuid": "00000000-0000-4000-8000-000000000000",
-    "ipv4": "0.0.0.0",
+    "ipv4": "192.0.2.1",
     "ipv6": "::",
     "hostname": "example.com",
     "regex": ".",
     "json-pointer": "",
-    "ipvanyaddress": "0.0.0.0",
+    "ipvanyaddress": "192.0.2.1",
     "ipv4network": "192.0.2.0/24",
     "json-string": "null",
 }
@@ -147,9 +147,7 @@ class Schema:
 
     def fits(self, value: Any, part: dict[str, Any]) -> bool:
         """Say whether a value satisfies a part of this schema."""
-        return _valid(self._checker.evolve(schema={**self.definitions, **part}), value) and _has_format(
-            value, part
-        )
+        return _valid(_validator({**self.definitions, **part}), value) and _has_format(value, part)
 
     def accepts(self, value: Any) -> bool:
         """Say whether a value satisfies the whole schema."""
@@ -157,9 +155,7 @@ class Schema:
 
     @cached_property
     def _checker(self) -> Validator:
-        from jsonschema import Draft202012Validator
-
-        return Draft202012Validator(self.root)
+        return _validator(self.root)
 
     def sample(self, part: Any, depth: int = 0) -> Any:
         """Return the smallest value of a part: what stands where nothing is known."""
@@ -215,6 +211,12 @@ class Schema:
                 options += [item + n for n in range(i + 2)] + [item - n for n in range(i + 2)] + [True, False]
             found.append(next((o for o in options if o not in found and self.fits(o, resolved)), item))
         return found
+
+
+def _validator(schema: dict[str, Any]) -> Validator:
+    from jsonschema import Draft202012Validator
+
+    return Draft202012Validator(schema)
 
 
 def _valid(checker: Validator, value: Any) -> bool:

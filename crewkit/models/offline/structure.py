@@ -13,9 +13,9 @@ from crewkit.models.offline.lexicon import PROSE_NAMES
 from crewkit.models.offline.material import NOTE, Case, Row, as_array, as_object, decode
 from crewkit.models.offline.mentions import mentions
 from crewkit.models.offline.names import PLAIN_WORDS, SOURCE_NAMES, TEXT_NAMES, match
-from crewkit.models.offline.rank import Sentence, best, origin, ranked
+from crewkit.models.offline.rank import Sentence, best, ranked
 from crewkit.models.offline.schema import DEEPEST, Schema, fit_text
-from crewkit.models.offline.words import clip, name_stems, one_line, sentences, singular, stem
+from crewkit.models.offline.words import clip, name_stems, one_line, singular, stem
 
 USUAL_ITEMS = 12
 """Entries of a list where nothing says how many."""
@@ -28,6 +28,12 @@ _PROSE = frozenset(map(stem, (*TEXT_NAMES, *PROSE_NAMES)))
 _NOTES = frozenset(
     map(stem, ("note", "notes", "remark", "remarks", "caveat", "caveats", "limitation", "limitations"))
 )
+_VERBATIM = frozenset(
+    map(stem, ("quote", "text", "passage", "content", "body", "snippet", "excerpt", "citation"))
+)
+"""Names of fields that are copied as they are; other prose is put on one line."""
+_TELLING = frozenset((*TEXT_NAMES, *PROSE_NAMES, *SOURCE_NAMES))
+"""Names of fields that a bare sentence and its source can fill."""
 _WORDS = frozenset(map(stem, ("tag", "keyword", "topic", "term", "theme", "label")))
 _COUNTED = re.compile(r"^(?:count|total|number|num|how_many|n)_|_(?:count|total)$|^(?:count|total)$")
 
@@ -94,10 +100,12 @@ class Filler:
         self.relevant = best(self.found, 400, spread=not any(s.score > 0 for s in self.found))
         self.choose = Chooser(case, self.relevant)
         self.scores: dict[int, float] = {}
-        for sentence in self.found:
+        self.said: dict[int, list[Sentence]] = {}
+        for sentence in sorted(self.found, key=lambda s: (-s.score, -s.weight, s.order)):
             if sentence.passage.row is not None:
                 key = id(sentence.passage.row)
                 self.scores[key] = max(self.scores.get(key, 0.0), sentence.score)
+                self.said.setdefault(key, []).append(sentence)
 
     def fill(self, part: Any, name: str, row: Row | None, depth: int) -> Filled:
         """Return a value for a part of the schema; what is within is copied from `row`."""
@@ -247,16 +255,26 @@ class Filler:
         top = max(rated.values(), default=0)
         rows = [row for row in self.case.rows if rated[id(row)] == top and top >= min(2, len(leaves))]
         if not rows:
-            rows = [_as_row(s) for s in self.relevant]
-            return rows[: self._count(part, len(rows))]
+            rows = [_as_row(s) for s in self.relevant if s.passage.row is None or s.passage.row.text]
+            return rows[: self._count(part, len(rows))] if set(leaves) & _TELLING else []
+        rows = [row for row in rows if not row.text or id(row) in self.said] or rows
         if any(s > 0 for s in self.scores.values()):
             strongest = max(self.scores.get(id(row), 0.0) for row in rows)
             if strongest > 0 and any(row.text for row in rows):
-                rows = [row for row in rows if self.scores.get(id(row), 0.0) >= 0.35 * strongest]
+                rows = [row for row in rows if self.scores.get(id(row), 0.0) >= 0.4 * strongest]
                 rows = self._by_score(rows)
         elif len(rows) > self._count(part, len(rows)):
             rows = _spread(rows)
-        return rows[: self._count(part, len(rows))]
+        return [self._narrowed(row) for row in rows[: self._count(part, len(rows))]]
+
+    def _narrowed(self, row: Row) -> Row:
+        """Return a row with a long passage cut to its best sentence, its offsets moved along."""
+        said = self.said.get(id(row), [])
+        return (
+            narrowed(row, said[0].text, said[0].start)
+            if said and (len(row.text) > LONGEST_QUOTE or row.text.startswith("#"))
+            else row
+        )
 
     def _count(self, part: dict[str, Any], available: int) -> int:
         task = self.case.assignment
@@ -291,7 +309,7 @@ class Filler:
 
     def _texts(self, last: str, name: str, count: int, items: dict[str, Any]) -> list[str]:
         if last in {stem(w) for w in SOURCE_NAMES}:
-            texts = list(dict.fromkeys(origin(s.passage) for s in self.relevant))
+            texts = list(dict.fromkeys(s.source for s in self.relevant))
             linked = [u for s in self.relevant for u in mentions("url", s.text)]
             texts = linked if last in {stem(w) for w in ("url", "link", "uri")} and linked else texts
         elif last in _WORDS:
@@ -310,7 +328,14 @@ class Filler:
         value = self.choose.number(name, row, str(part.get("description", "")))
         if value is None and row is None and _COUNTED.search(name):
             value = float(len(self.case.rows))
-        bounded = self.schema.bounded(value, part) if value is not None else None
+        bounded = self.schema.coerce(value, part) if value is not None else None
+        if (
+            bounded is None
+            and value is not None
+            and part.get("type") == "integer"
+            and self.schema.fits(round(value), part)
+        ):
+            bounded = round(value)
         return Filled(bounded, 1) if bounded is not None else Filled(self.schema.sample(part))
 
     def _text(self, part: dict[str, Any], name: str, row: Row | None) -> Filled:
@@ -331,7 +356,8 @@ class Filler:
             kind = {"uri": "url"}.get(form, form)
             texts = [*copied, *labelled, *(s.text for s in self.relevant[:50])]
             return [v for text in texts for v in mentions(kind, text)]
-        if copied:
+        retold = row is not None and last in _PROSE - _VERBATIM and name not in row.own
+        if copied and not retold:
             return copied
         if last in _TITLE:
             return [self._title(row)]
@@ -375,8 +401,7 @@ class Filler:
 
     def _prose(self, last: str, row: Row | None) -> str:
         if row is not None:
-            own = [s for s in self.found if s.passage.row is not None and s.passage.row.data is row.data]
-            own.sort(key=lambda s: (-s.score, -s.weight, s.order))
+            own = self.said.get(id(row), [])
             return own[0].line if own else one_line(row.text)
         count = 1 if last in {stem(w) for w in ("answer", "title", "sentence", "quote")} else 3
         return " ".join(s.line for s in self.relevant[:count])
@@ -397,10 +422,11 @@ class Filler:
 def narrowed(row: Row, text: str, at: int) -> Row:
     """Return a row with its passage cut to one sentence and the offsets moved along, where they are exact."""
     start, end, whole = row.data.get("start"), row.data.get("end"), row.text
-    if not isinstance(start, int) or not isinstance(end, int) or end - start != len(whole):
-        return row
-    names = [key for key, value in row.data.items() if value == whole]
-    moved = {**row.data, "start": start + at, "end": start + at + len(text), **dict.fromkeys(names, text)}
+    moved = row.data | dict.fromkeys((key for key, value in row.data.items() if value == whole), text)
+    if isinstance(start, int) and isinstance(end, int):
+        if end - start != len(whole):
+            return row
+        moved |= {"start": start + at, "end": start + at + len(text)}
     return Row(moved, {k: moved[k] for k in row.own}, row.noun, row.origin, row.call)
 
 
@@ -409,7 +435,7 @@ def _as_row(sentence: Sentence) -> Row:
     if sentence.passage.row is not None and sentence.passage.row.text:
         return narrowed(sentence.passage.row, sentence.text, sentence.start)
     data: dict[str, Any] = {"text": sentence.text}
-    data |= dict.fromkeys((n for n in SOURCE_NAMES if n != "title"), sentence.passage.source)
+    data |= dict.fromkeys((n for n in SOURCE_NAMES if n != "title"), sentence.source)
     return Row(data, data, "", sentence.passage.source)
 
 
@@ -464,8 +490,3 @@ def _strings(value: Any) -> list[str]:
     if (row := as_object(value)) is not None:
         return [text for v in row.values() for text in _strings(v)]
     return [text for v in as_array(value) or () for text in _strings(v)]
-
-
-def first_sentence(text: str) -> str:
-    """Return a text's first sentence."""
-    return next((text[start:end] for start, end, _ in sentences(text)), text)

@@ -20,6 +20,7 @@ _BREAK = re.compile(r"[.!?…][\"'”’)\]]*\s+|[。！？]\s*")
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:[A-Za-z]|[Mm]rs?|[Dd]r|[Pp]rof|[Nn]o|[Vv]s|[Ss]t|etc|e\.g|i\.e|cf|ca|approx)\.$"
 )
+_MARKER = re.compile(r"\s*(?:[-*+•>]|\d{1,3}[.)])[ \t]+")
 _OWN_LINE = re.compile(r"\s*(?:[-*+•|>]\s?|\d{1,3}[.)]\s|#{1,6}\s|```|[\w ()/-]{1,40}:\s)")
 
 
@@ -112,7 +113,7 @@ def _blocks(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _split(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    begin = start
+    begin = mark.end() if (mark := _MARKER.match(text, start, end)) else start
     for mark in _BREAK.finditer(text, start, end):
         stop = mark.end() - (len(mark.group()) - len(mark.group().rstrip()))
         if not _ABBREVIATION.search(text[max(begin, stop - 12) : stop]):

@@ -30,6 +30,7 @@ does not know; a key that does not apply is left out):
 | `retry.scheduled` | …/model, …/tool:i | `attempt`, `seconds`, `why` |
 | `limit.exceeded` | where | `limit`, `used`, `cap`, `level` |
 | `note` | anywhere | `text` |
+| `journal.damaged` | | `why`, `after` (seq), `file`. Made by the reader where a journal cannot be read on; `seq` 0 |
 """  # noqa: E501
 
 from __future__ import annotations

@@ -361,7 +361,11 @@ class Walk:
         repeatable = bool(tool and (tool.reads_only or tool.idempotent))
         at = f"{path}/1/tool:0"
         arguments = {name: self._argument(job, source, at) for name, source in job.arguments.items()}
-        shown = {name: source for name, source in job.arguments.items() if source}
+        shown = {
+            name: f"the result of '{source}'" if source in self.plan.jobs else f"the input '{source}'"
+            for name, source in job.arguments.items()
+            if source
+        }
         name = tool.name if tool else getattr(function, "__name__", task.name)
 
         async def answering(received: Message) -> Message:
@@ -401,7 +405,7 @@ class Walk:
             data = {"output": finished["output"]}
             return Message("report", received.to, received.sender, path, 1, said, data)
 
-        said = f"Call {name}({', '.join(f'{k}={v}' for k, v in shown.items())})."
+        said = f"Call {name}({', '.join(f'{parameter}: {source}' for parameter, source in shown.items())})."
         reply = await self._session.bus.exchange(assignment(job.worker, path, said), answering)
         output = reply.data["output"]
         await self._accept(job, path, output)

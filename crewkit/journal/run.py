@@ -25,7 +25,7 @@ def new_run_id() -> str:
     return "r-" + "".join(secrets.choice("23456789abcdefghjkmnpqrstuvwxyz") for _ in range(8))
 
 
-class Waiting(Exception):  # noqa: N818
+class Waiting(Exception):
     """A person has to decide first. Not an error: the task is left, and entered again when they have."""
 
     def __init__(self, approvals: list[str]) -> None:
@@ -33,7 +33,7 @@ class Waiting(Exception):  # noqa: N818
         self.approvals = approvals
 
 
-class UnknownOutcome(Exception):  # noqa: N818
+class UnknownOutcome(Exception):
     """An effect was begun and nobody knows whether it happened: a question for a person, not an error."""
 
     def __init__(self, path: str, started: Data) -> None:
@@ -288,9 +288,8 @@ class Run:
 
     async def look(self) -> None:
         """Read what other processes appended since the last look."""
-        news = await asyncio.wrap_future(self._writer.call(self._news, self._seen))
-        last, events = news
-        self._seen = max(self._seen, last)
+        last, events = await asyncio.wrap_future(self._writer.call(self._news, self._seen))
+        self._seen = max(self._seen, last, *(event.seq for event in events))
         for event in events:
             if event.type == "run.signal":
                 self.signals.append(event.data)

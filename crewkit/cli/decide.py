@@ -206,7 +206,7 @@ def _find(journal: Journal, names: Sequence[str], id: str) -> Pending:
 
 def _decided(journal: Journal, run: str, id: str) -> Event | None:
     events = journal.events(run, types=("approval.decided",))
-    return next((event for event in events if event.data.get("id") == id), None)
+    return next((event for event in events if id and str(event.data.get("id")).startswith(id)), None)
 
 
 def _already(first: Event) -> str:

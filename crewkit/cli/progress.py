@@ -67,7 +67,8 @@ class TaskView:
 class Progress:
     """A fold over a run's events, past and present, that keeps what a person watching wants to know."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, verbose: bool = False) -> None:
+        """Begin with nothing; `verbose`: `line` also tells what agents decide."""
         self.run = ""
         self.crew = ""
         self.status = "running"
@@ -81,6 +82,7 @@ class Progress:
         """When this process began, on its steady clock."""
         self.earlier = 0.0
         """Active seconds of earlier processes."""
+        self._verbose = verbose
         self._seg = ""
         self._now = 0.0
         self._arguments: dict[str, str] = {}
@@ -203,6 +205,8 @@ class Progress:
                 return _marked("asking", task, one_line(task.doing))
             case _:
                 said = self._said(event)
+                if said and not event.task:
+                    return said
                 return [(f"  {event.task}  ", "dim"), *said] if said else None
 
     def _said(self, event: Event) -> list[Span] | None:
@@ -212,6 +216,15 @@ class Progress:
                 return None  # a function that is a task by itself
             outcome = outcome_of(event.data)
             return [(one_line(call, 100), ""), (f" → {outcome}", "green" if outcome == "ok" else "red")]
+        if event.type == "decision.made" and self._verbose:
+            return _decision(event)
+        if event.type in ("run.paused", "run.finished"):
+            return [
+                (
+                    f"{self.status}: {one_line(str(event.data.get('why') or event.data.get('reason') or ''))}",
+                    "",
+                )
+            ]
         said = _SAYINGS.get(event.type)
         return said(event.data) if said else None
 
@@ -219,6 +232,15 @@ class Progress:
 def outcome_of(data: Data) -> str:
     """Return how a tool call ended, from its `tool.finished`."""
     return str(data.get("outcome") or ("error" if "failed" in data else "ok"))
+
+
+def _decision(event: Event) -> list[Span]:
+    turn = event.path.rpartition("/")[2]
+    calls = [
+        call_text(str(call.get("tool")), call.get("arguments")) for call in event.data.get("chosen") or ()
+    ]
+    text = one_line(", ".join(calls) or str(event.data.get("text", "")), 200)
+    return [(f"turn {turn} {'calls' if calls else 'answers'}: ", "cyan"), (text, "")]
 
 
 def _model_failed(data: Data) -> list[Span] | None:

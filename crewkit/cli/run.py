@@ -254,7 +254,8 @@ async def _watched(work: Work, options: Options, progress: Progress, manner: Man
 
 def _tell(progress: Progress, event: Event) -> None:
     progress.add(event)
-    if line := progress.line(event):
+    ended = event.type in ("run.paused", "run.finished")  # told at length when all is done
+    if not ended and (line := progress.line(event)):
         say_spans(line, err=True)
 
 

@@ -1,0 +1,184 @@
+"""`crewkit new`, `check` and `graph`: crews before they run."""
+
+from __future__ import annotations
+
+import re
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from crewkit.cli.common import Span, echo_json, examples, say, say_spans
+from crewkit.cli.text import count
+from crewkit.errors import InputError
+
+if TYPE_CHECKING:
+    from crewkit.crew.compile import Job
+    from crewkit.crew.crew import Crew
+    from crewkit.tools.tool import Tool
+
+
+@click.command(epilog=examples("crewkit new digest", "crewkit new crews/digest.py"))
+@click.argument("name")
+def new(*, name: str) -> None:
+    """Write a starter crew file, NAME.py. It runs as it is, without a key.
+
+    A file that is there already is left alone.
+    """
+    path = Path(name if name.endswith(".py") else f"{name}.py")
+    if not re.fullmatch(r"[\w -]+", path.stem):
+        raise InputError(f"'{path.stem}' cannot be a crew's name: use letters, digits, '_' and '-'.")
+    starter = (Path(__file__).parent / "starter.py.txt").read_text(encoding="utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(starter.replace("@NAME@", path.stem).replace("@FILE@", str(path)))
+    except FileExistsError as error:
+        raise InputError(f"{path} is there already. Choose another name, or move it away.") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}.") from error
+    say_spans([("wrote ", ""), (str(path), "bold")])
+    say(f'Run it: crewkit run {path} -i topic="the tides"')
+
+
+@click.command(
+    epilog=examples("crewkit check crews/digest.py", "crewkit check my_package.crews:nightly --json")
+)
+@click.argument("target")
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as one JSON object.")
+def check(*, target: str, as_json: bool) -> None:
+    """Find the mistakes in the crew that TARGET names, without running it, and show what it may do."""
+    crew = _loaded(target)
+    jobs = list(crew.plan.jobs.values())
+    warnings = [warning for job in jobs for warning in _warnings(job)]
+    if as_json:
+        echo_json(_as_data(crew, warnings))
+        return
+    say_spans([("ok", "green"), (f"  crew '{crew.name}': {count(len(jobs), 'task')}", "bold")])
+    for name, given in crew.plan.inputs.items():
+        say_spans([(f"  input {name}", ""), (f"  {_input(given)}", "dim")])
+    for job in jobs:
+        _print_job(crew, job)
+    for warning in warnings:
+        say_spans([("  note: ", "yellow"), (warning, "")])
+
+
+@click.command(
+    epilog=examples("crewkit graph crews/digest.py", "crewkit graph crew.py --format mermaid > crew.mmd")
+)
+@click.argument("target")
+@click.option("--format", "form", type=click.Choice(["text", "mermaid"]), default="text", show_default=True)
+def graph(*, target: str, form: str) -> None:
+    """Draw the crew that TARGET names: who does what, and who waits for whom."""
+    from crewkit.crew.graph import mermaid, text
+
+    plan = _loaded(target).plan
+    say(mermaid(plan) if form == "mermaid" else text(plan))
+
+
+def _loaded(target: str) -> Crew:
+    from crewkit.crew.load import load
+
+    with redirect_stdout(sys.stderr):
+        return load(target, Path.cwd())
+
+
+# What a crew may do
+
+
+def _print_job(crew: Crew, job: Job) -> None:
+    from crewkit.crew.graph import worker
+
+    needs: list[Span] = [(f"  after {', '.join(job.needs)}", "dim")] if job.needs else []
+    say_spans([("  task ", ""), (job.name, "bold"), (f"  {worker(job)}", ""), *needs])
+    if job.assigned:
+        say(f"    assigned: {job.assigned}", style="dim")
+    if job.agent is not None:
+        say(f"    model: {_model(crew, job)}", style="dim")
+    for tool in job.tools:
+        asks = _asks(job, tool)
+        style = "yellow" if asks else "dim"
+        effects = ", ".join(tool.effects) + (", idempotent" if tool.idempotent else "")
+        say_spans([(f"    tool {tool.name}", ""), (f"  {effects}", "dim"), (f"  {asks}", style)])
+
+
+def _asks(job: Job, tool: Tool) -> str:
+    """Say whether a call is refused or a person is asked first; empty: it is simply allowed."""
+    from crewkit.core.verdict import Allow, Ask
+
+    verdict = job.scope.check(tool)
+    if isinstance(verdict, Allow):
+        return ""
+    return "asks a person first" if isinstance(verdict, Ask) else "withheld: the scope does not allow it"
+
+
+def _warnings(job: Job) -> list[str]:
+    asked = [tool.name for tool in job.tools if _asks(job, tool).startswith("asks")]
+    found: list[str] = []
+    if asked:
+        found.append(
+            f"Task '{job.name}' pauses for a person at: {', '.join(asked)}. "
+            "Declare the effects (@tool(effects='read')), or grant it: Scope(Grant(name, approval='never'))."
+        )
+    found += [
+        f"Task '{job.name}' has the tool '{tool.name}', but a scope withholds it."
+        for tool in job.tools
+        if _asks(job, tool).startswith("withheld")
+    ]
+    if job.task.human_input:
+        found.append(f"Task '{job.name}' pauses for a person to approve its output.")
+    return found
+
+
+def _model(crew: Crew, job: Job) -> str:
+    given = job.task.model or (job.agent.model if job.agent else None) or crew.model
+    if given is None:
+        return "from --model or CREWKIT_MODEL, else offline"
+    if isinstance(given, str):
+        return given
+    several = given if isinstance(given, list | tuple) else [given]
+    return ", then ".join(
+        each if isinstance(each, str) else str(getattr(each, "name", each)) for each in several
+    )
+
+
+def _input(given: Any) -> str:
+    from crewkit.crew.crew import REQUIRED
+
+    default = "required" if given.default is REQUIRED else f"default {given.default!r}"
+    return f"{default}  {given.description}".rstrip()
+
+
+def _as_data(crew: Crew, warnings: list[str]) -> dict[str, Any]:
+    from crewkit.crew.crew import REQUIRED
+    from crewkit.crew.graph import worker
+
+    return {
+        "crew": crew.name,
+        "inputs": {
+            name: {"description": given.description, "required": given.default is REQUIRED}
+            for name, given in crew.plan.inputs.items()
+        },
+        "tasks": [
+            {
+                "name": job.name,
+                "kind": job.kind,
+                "worker": worker(job),
+                "needs": list(job.needs),
+                "model": _model(crew, job) if job.agent else None,
+                "tools": [
+                    {
+                        "name": tool.name,
+                        "effects": list(tool.effects),
+                        "idempotent": tool.idempotent,
+                        "approval": _asks(job, tool),
+                    }
+                    for tool in job.tools
+                ],
+            }
+            for job in crew.plan.jobs.values()
+        ],
+        "warnings": warnings,
+    }

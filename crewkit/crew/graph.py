@@ -1,0 +1,81 @@
+"""Drawings of a crew: who waits for whom."""
+
+from __future__ import annotations
+
+import re
+
+from crewkit.crew.compile import Job, Plan
+from crewkit.crew.crew import Crew
+
+
+def mermaid(plan: Plan) -> str:
+    """Draw a crew as a Mermaid flowchart, sub-crews as subgraphs."""
+    return "\n".join(["flowchart TD", *_mermaid(plan, "", "    ")])
+
+
+def text(plan: Plan) -> str:
+    """Draw a crew as text: a line for each task, in an order in which they could run, below what it waits for.
+
+    Tasks at one depth stand in one column: they can run side by side.
+    """
+    return "\n".join(_text(plan, ""))
+
+
+def depths(plan: Plan) -> dict[str, int]:
+    """Return how many tasks have to be done one after the other before each: 0 for those that start at once."""
+    found: dict[str, int] = {}
+    for name, job in plan.jobs.items():
+        found[name] = 1 + max((found[need] for need in job.needs), default=-1)
+    return found
+
+
+def worker(job: Job) -> str:
+    """Say who does a task: an agent's role, a function, a crew."""
+    if job.agent is not None:
+        return job.agent.role
+    if isinstance(job.task.do, Crew):
+        return f"crew {job.task.do.name}"
+    function = getattr(job.task.do, "function", job.task.do)
+    return f"{getattr(function, '__name__', 'function')}()"
+
+
+def _mermaid(plan: Plan, prefix: str, indent: str) -> list[str]:
+    ids = {name: _id(f"{prefix}{name}") for name in plan.jobs}
+    lines: list[str] = []
+    for name, job in plan.jobs.items():
+        label = _quoted(f"{name}<br/>{worker(job)}")
+        if isinstance(job.task.do, Crew):
+            lines.append(f"{indent}subgraph {ids[name]}[{_quoted(name)}]")
+            lines += _mermaid(job.task.do.plan, f"{prefix}{name}/", indent + "    ")
+            lines.append(f"{indent}end")
+        elif job.kind == "function":
+            lines.append(f"{indent}{ids[name]}[[{label}]]")
+        else:
+            lines.append(f"{indent}{ids[name]}[{label}]")
+    lines += [f"{indent}{ids[need]} --> {ids[name]}" for name, job in plan.jobs.items() for need in job.needs]
+    return lines
+
+
+def _id(path: str) -> str:
+    """Return an id that Mermaid takes: `end` and the like are words of its own, and two names stay two."""
+    return "t_" + re.sub(r"\W", lambda match: f"_{ord(match[0]):x}_", path)
+
+
+def _quoted(label: str) -> str:
+    return '"' + label.replace("&", "&amp;").replace('"', "&quot;") + '"'
+
+
+def _text(plan: Plan, indent: str) -> list[str]:
+    depth = depths(plan)
+    order = sorted(plan.jobs, key=lambda name: depth[name])
+    widest = max(len(name) + 2 * depth[name] for name in order)
+    lines: list[str] = []
+    for name in order:
+        job = plan.jobs[name]
+        mark = "└ " if job.needs else ""
+        head = f"{'  ' * max(depth[name] - 1, 0)}{mark}{name}"
+        after = f"  after {', '.join(job.needs)}" if job.needs else ""
+        lines.append(f"{indent}{head:{widest}}  {worker(job)}{after}")
+        if isinstance(job.task.do, Crew):
+            lines += _text(job.task.do.plan, indent + "  " * depth[name] + "  | ")
+    return lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crewkit.agents.agent import ModelSpec
@@ -19,6 +20,17 @@ if TYPE_CHECKING:
     from crewkit.coordinator.bus import Bus
 
 
+def environment() -> Mapping[str, str]:
+    """Return the environment, with what the nearest `.env` upwards from the working directory adds to it."""
+    here = Path.cwd()
+    file = next((path for folder in (here, *here.parents) if (path := folder / ".env").is_file()), None)
+    if file is None:
+        return dict(os.environ)
+    from dotenv import dotenv_values
+
+    return {**{name: value for name, value in dotenv_values(file).items() if value is not None}, **os.environ}
+
+
 @dataclass(frozen=True)
 class Options:
     """Everything has a default that is right for a program run by a person."""
@@ -29,8 +41,8 @@ class Options:
     """For whoever has no model: goes after task, agent and crew, before `CREWKIT_MODEL`."""
     limits: Limits = field(default_factory=Limits)
     """Replace the crew's, cap by cap."""
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
-    """Where keys and settings come from."""
+    environ: Mapping[str, str] = field(default_factory=environment)
+    """Where keys and settings come from: the environment, and under it the nearest `.env`."""
     memory: Memory | None = None
     """`None`: the semantic memory beside the journal."""
     listener: Callable[[Event], None] | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -122,11 +123,19 @@ def crewkit(ctx: click.Context, *, version: bool) -> None:
 
 def serve(arguments: Sequence[str]) -> int:
     """Run a command line and return its exit code; what goes wrong is said on stderr in one message."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = _dispatch(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
         _silence()
+        return _PIPE_CLOSED
+    except SystemExit as left:
+        if not isinstance(left.__context__, BrokenPipeError):
+            raise
+        _silence()  # click ends the program when a pipe is closed
         return _PIPE_CLOSED
     return code
 
@@ -152,7 +161,7 @@ def _dispatch(arguments: Sequence[str]) -> int:
         return error.exit_code
     except click.exceptions.Exit as done:
         return done.exit_code
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, KeyboardInterrupt, EOFError):
         sys.stderr.write("\ninterrupted\n")
         return INTERRUPTED
     except CrewkitError as error:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from crewkit.cli.progress import MARKS, Progress, TaskView
-from crewkit.cli.text import cells, duration, money, number, one_line
+from crewkit.cli.text import cells, cut, duration, money, number, one_line
 from crewkit.core.events import Event
 
 _REFRESH = 0.125
@@ -30,9 +30,7 @@ class View:
         self._console = console
         self._progress = progress
         self._changed = True
-        self._live = Live(
-            console=console, auto_refresh=False, get_renderable=self.render, redirect_stdout=False
-        )
+        self._live = Live(console=console, auto_refresh=False, get_renderable=self.render)
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> View:
@@ -73,9 +71,10 @@ class View:
         parts: list[RenderableType] = [heading, *_columns(rows)]
         if hidden:
             parts.append(Text(_summary(hidden), style="dim", no_wrap=True, overflow="ellipsis"))
-        parts.append(Text(self._footer(now), style="dim", no_wrap=True, overflow="ellipsis"))
+        # Room for the `^C` that a terminal echoes: a line that wraps would shift the view.
+        parts.append(Text(cut(self._footer(now), width - 3), style="dim"))
         if self._stopping:
-            parts.append(Text("stopping in order; press Ctrl-C again to leave at once", style="yellow"))
+            parts.append(Text(cut("stopping; Ctrl-C again leaves at once", width - 3), style="yellow"))
         return Group(*parts)
 
     def _footer(self, now: float) -> str:

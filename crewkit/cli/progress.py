@@ -74,6 +74,8 @@ class Progress:
         self.status = "running"
         self.tasks: dict[str, TaskView] = {}
         self.limits: Mapping[str, float | None] = {}
+        self.limit = ""
+        """Name of the cap that was reached last."""
         self.tokens = 0
         self.usd = 0.0
         self.unpriced = False
@@ -107,6 +109,8 @@ class Progress:
                 self._resume(data)
             case "run.paused":
                 self.status = "paused"
+            case "limit.exceeded":
+                self.limit = str(data.get("limit", ""))
             case "run.finished":
                 self.status = str(data.get("status", ""))
             case _ if event.task:

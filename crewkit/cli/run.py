@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 Work = Callable[["Options"], Coroutine[Any, Any, "Result"]]
 
+_CAPS = ("usd", "tokens", "seconds", "steps")
+"""Limits that can be raised on the command line."""
+
 _CODES = {"completed": OK, "failed": FAILED, "paused": PAUSED, "limit": LIMIT, "denied": DENIED}
 
 
@@ -126,6 +129,8 @@ def resume(*, run: str, target: str | None, as_json: bool, quiet: bool, no_input
     if not target:
         _go_back_to(cwd, found)
     crew = _loaded_again(target or kept, found, given=bool(target))
+    if progress.status == "completed":
+        say(f"Run {found} is complete: nothing is run again.", style="dim", err=True)
     manner = _manner(as_json=as_json, quiet=quiet, no_input=no_input, **rest)
     return _carry(crew, lambda options: crew.resume(found, options), progress, manner, target or kept)
 
@@ -322,7 +327,7 @@ def _conclude(result: Result, progress: Progress, manner: Manner) -> None:
     if result.status == "paused":
         _print_questions(result.run_id)
     elif result.status in ("limit", "failed"):
-        raised = " --tokens N (or the limit above)" if result.status == "limit" else ""
+        raised = f" --{progress.limit} N" if result.status == "limit" and progress.limit in _CAPS else ""
         say(f"  go on: crewkit resume {result.run_id}{raised}", style="dim", err=True)
     _where(progress, result.run_id)
 

@@ -125,8 +125,6 @@ def _on_a_terminal() -> Callable[[Line], None]:
         for i, wrapped in enumerate(text.wrap(console, room)):
             prefix = first if line.bar or not i else f"{indent}  "
             console.print(Text.assemble((prefix, "dim"), wrapped), soft_wrap=True)
-        if not line.spans:
-            console.print()
 
     return draw
 

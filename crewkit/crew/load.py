@@ -226,7 +226,7 @@ def _pick(module: ModuleType, attr: str, place: str) -> Crew:
             return crews[attr]
         if hasattr(module, attr):
             what = type(getattr(module, attr)).__name__
-            raise InputError(f"{attr} in {place} is a {what}, not a Crew.{_listed(place, crews)}")
+            raise InputError(f"{attr} in {place} is no Crew, but of the type {what}.{_listed(place, crews)}")
         raise InputError(f"There is no {attr} in {place}.{did_you_mean(attr, crews)}{_listed(place, crews)}")
     if "crew" in crews:
         return crews["crew"]

@@ -203,12 +203,15 @@ class Grounds:
 
     def _from_rows(self, tool: ToolSpec, name: str, part: dict[str, Any], schema: Schema) -> Iterator[Value]:
         seen: set[str] = set()
+        single = kind_of(name, "", str(part.get("format", ""))) in ("id", "url", "email")
         for i, row in enumerate(self.case.rows):
             folder = _says_folder(row.data)
             if (row.origin == tool.name and not folder) or (folder and not _is_folder_like(name, tool)):
                 continue
             score, found = max((row.get(n) for n in _full_names(tool, name)), key=lambda pair: pair[0])
             value = schema.coerce(found, part) if score else None
+            if single and " " in str(value):
+                continue
             if (
                 value is not None
                 and canonical(value) not in seen

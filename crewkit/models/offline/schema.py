@@ -104,13 +104,12 @@ class Schema:
         """Say whether `null` will do."""
         return any(_is_null(self.resolve(b)) for b in self.branches(part))
 
-    def without_null(self, part: dict[str, Any]) -> dict[str, Any]:
+    def without_null(self, part: dict[str, Any], depth: int = 0) -> dict[str, Any]:
         """Return the first alternative that is not `null`, with the type that its values have."""
-        chosen = next(
-            (r for b in self.branches(part) if not _is_null(r := self.resolve(b))), self.resolve(part)
-        )
-        if any(key in chosen for key in ("anyOf", "oneOf")):
-            chosen = self.without_null(chosen)
+        options = (self.resolve(branch) for branch in self.branches(part))
+        chosen = next((option for option in options if not _is_null(option)), {"type": "null"})
+        if depth < DEEPEST and any(key in chosen for key in ("anyOf", "oneOf")):
+            return self.without_null(chosen, depth + 1)
         return chosen if "type" in chosen else {**chosen, **_implied(chosen)}
 
     def coerce(self, value: Any, part: dict[str, Any]) -> Any:

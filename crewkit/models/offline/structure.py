@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from crewkit.models.offline.choose import Chooser
 from crewkit.models.offline.ground import key_terms, wanted_count
 from crewkit.models.offline.lexicon import PROSE_NAMES
 from crewkit.models.offline.material import NOTE, Case, Row, as_array, as_object, decode
-from crewkit.models.offline.mentions import mentions
+from crewkit.models.offline.mentions import kind_of, mentions
 from crewkit.models.offline.names import PLAIN_WORDS, SOURCE_NAMES, TEXT_NAMES, match
 from crewkit.models.offline.rank import Sentence, best, ranked
 from crewkit.models.offline.schema import DEEPEST, Schema, fit_text
@@ -32,7 +33,10 @@ _VERBATIM = frozenset(
     map(stem, ("quote", "text", "passage", "content", "body", "snippet", "excerpt", "citation"))
 )
 """Names of fields that are copied as they are; other prose is put on one line."""
-_TELLING = frozenset((*TEXT_NAMES, *PROSE_NAMES, *SOURCE_NAMES))
+_TELLING = frozenset(map(stem, (*TEXT_NAMES, *PROSE_NAMES, *SOURCE_NAMES))) - {
+    stem("description"),
+    stem("detail"),
+}
 """Names of fields that a bare sentence and its source can fill."""
 _WORDS = frozenset(map(stem, ("tag", "keyword", "topic", "term", "theme", "label")))
 _COUNTED = re.compile(r"^(?:count|total|number|num|how_many|n)_|_(?:count|total)$|^(?:count|total)$")
@@ -256,16 +260,30 @@ class Filler:
         rows = [row for row in self.case.rows if rated[id(row)] == top and top >= min(2, len(leaves))]
         if not rows:
             rows = [_as_row(s) for s in self.relevant if s.passage.row is None or s.passage.row.text]
-            return rows[: self._count(part, len(rows))] if set(leaves) & _TELLING else []
+            told = sum((name_stems(leaf) or ("",))[-1] in _TELLING for leaf in leaves)
+            return rows[: self._count(part, len(rows))] if 2 * told >= len(leaves) else []
         rows = [row for row in rows if not row.text or id(row) in self.said] or rows
         if any(s > 0 for s in self.scores.values()):
             strongest = max(self.scores.get(id(row), 0.0) for row in rows)
             if strongest > 0 and any(row.text for row in rows):
                 rows = [row for row in rows if self.scores.get(id(row), 0.0) >= 0.4 * strongest]
                 rows = self._by_score(rows)
-        elif len(rows) > self._count(part, len(rows)):
-            rows = _spread(rows)
+        else:
+            rows = self._spread(rows, self._count(part, len(rows)))
         return [self._narrowed(row) for row in rows[: self._count(part, len(rows))]]
+
+    def _spread(self, rows: list[Row], count: int) -> list[Row]:
+        """Choose rows where nothing is asked: one of each source before a second of any; in the sources' order."""
+        weights = {id(row): self.said[id(row)][0].weight for row in rows if id(row) in self.said}
+        order = {source: i for i, source in enumerate(dict.fromkeys(_origin(row) for row in rows))}
+        taken: Counter[str] = Counter()
+        turns: list[tuple[int, int, int]] = []
+        for i in sorted(range(len(rows)), key=lambda i: -weights.get(id(rows[i]), 0.0)):
+            source = _origin(rows[i])
+            turns.append((taken[source], order[source], i))
+            taken[source] += 1
+        chosen = [i for _, _, i in sorted(turns)[:count]]
+        return [rows[i] for i in sorted(chosen, key=lambda i: (_origin(rows[i]) if rows[i].text else "", i))]
 
     def _narrowed(self, row: Row) -> Row:
         """Return a row with a long passage cut to its best sentence, its offsets moved along."""
@@ -347,14 +365,13 @@ class Filler:
     def _candidates(self, part: dict[str, Any], name: str, row: Row | None) -> list[str]:
         """Return the texts that a field could hold, the best first."""
         last = (name_stems(name) or ("",))[-1]
-        form = str(part.get("format", ""))
+        kind = kind_of(name, "", str(part.get("format", "")))
         if last in _NOTES:
             return [NOTE]
         copied = self._copied(part, name, row)
         labelled = self.choose.labelled(name, row, str(part.get("description", "")))
-        if form in ("date", "email", "uri"):
-            kind = {"uri": "url"}.get(form, form)
-            texts = [*copied, *labelled, *(s.text for s in self.relevant[:50])]
+        if kind in ("email", "url") or part.get("format") == "date":
+            texts = [*copied, *labelled, *(s.text for s in (*self.relevant[:50], *self.found[:500]))]
             return [v for text in texts for v in mentions(kind, text)]
         retold = row is not None and last in _PROSE - _VERBATIM and name not in row.own
         if copied and not retold:
@@ -439,14 +456,8 @@ def _as_row(sentence: Sentence) -> Row:
     return Row(data, data, "", sentence.passage.source)
 
 
-def _spread(rows: list[Row]) -> list[Row]:
-    """Take one object of each source before a second of any."""
-    taken: dict[str, int] = {}
-    turns: list[tuple[int, int]] = []
-    for i, row in enumerate(rows):
-        turns.append((taken.get(row.source.split(":")[0], 0), i))
-        taken[row.source.split(":")[0]] = turns[-1][0] + 1
-    return [rows[i] for _, i in sorted(turns)]
+def _origin(row: Row) -> str:
+    return next((v for name in SOURCE_NAMES if isinstance(v := row.data.get(name), str) and v), "")
 
 
 def _refused(case: Case) -> list[tuple[Any, str]]:

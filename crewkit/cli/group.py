@@ -114,9 +114,9 @@ class LazyGroup(click.Group):
 def crewkit(ctx: click.Context, *, version: bool) -> None:
     """Run crews of AI agents, read what they did, and resume them after any crash."""
     if version:
-        from importlib.metadata import version as installed
+        from crewkit import __version__
 
-        click.echo(f"crewkit {installed('crewkit')}")
+        click.echo(f"crewkit {__version__}")
     elif ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
@@ -131,11 +131,6 @@ def serve(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         _silence()
-        return _PIPE_CLOSED
-    except SystemExit as left:
-        if not isinstance(left.__context__, BrokenPipeError):
-            raise
-        _silence()  # click ends the program when a pipe is closed
         return _PIPE_CLOSED
     return code
 
@@ -155,7 +150,13 @@ def exit_code(error: CrewkitError) -> int:
 
 def _dispatch(arguments: Sequence[str]) -> int:
     try:
-        result = crewkit.main(list(arguments), prog_name="crewkit", standalone_mode=False)
+        if wanted := os.environ.get("_CREWKIT_COMPLETE"):
+            from click.shell_completion import shell_complete
+
+            return shell_complete(crewkit, {}, "crewkit", "_CREWKIT_COMPLETE", wanted)
+        # Not `crewkit.main`: it ends the program by itself when a pipe is closed.
+        with crewkit.make_context("crewkit", list(arguments)) as context:
+            result = crewkit.invoke(context)
     except click.ClickException as error:
         error.show()
         return error.exit_code

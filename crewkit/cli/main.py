@@ -11,6 +11,11 @@ def main() -> int:
     arguments = sys.argv[1:]
     if arguments in ([], ["-h"], ["--help"]) and _plain_help():
         return 0
+    if arguments == ["--version"]:
+        from crewkit import __version__
+
+        sys.stdout.write(f"crewkit {__version__}\n")
+        return 0
     from crewkit.cli.group import serve
 
     return serve(arguments)

@@ -42,7 +42,7 @@ def load(target: str, cwd: Path | None = None) -> Crew:
     cwd = cwd or Path.cwd()
     place, attr = _split(target)
     path = (cwd / place).absolute()
-    if path.is_dir() and not (path / "crew.py").is_file() and _is_module(place):
+    if _is_module(place) and (path / "__init__.py").is_file() and not (path / "crew.py").is_file():
         module = _import_module(place, cwd, target)
     elif path.is_dir():
         module = _import_file(_crew_file(path, place), cwd)
@@ -162,7 +162,7 @@ def _free_name(stem: str) -> str:
 def _explained(error: BaseException, where: str, cwd: Path) -> CrewkitError:
     """Say what the user's code did wrong, with the user's lines alone."""
     if isinstance(error, SyntaxError):
-        return DefinitionError(_syntax(error, cwd))
+        return DefinitionError(_syntax(error, where, cwd))
     frames = "".join(_frames(error, cwd))
     if isinstance(error, CrewkitError):
         return DefinitionError(f"{error}\n{frames}".rstrip())
@@ -175,8 +175,8 @@ def _explained(error: BaseException, where: str, cwd: Path) -> CrewkitError:
     return DefinitionError(f"{where} could not be loaded: {said}\n{frames}".rstrip())
 
 
-def _syntax(error: SyntaxError, cwd: Path) -> str:
-    file = _shown(Path(error.filename), cwd) if error.filename else "the file"
+def _syntax(error: SyntaxError, where: str, cwd: Path) -> str:
+    file = _shown(Path(error.filename), cwd) if error.filename else where
     line = (error.text or "").rstrip("\n")
     stripped = line.lstrip()
     message = f"{file}, line {error.lineno or '?'}: {error.msg}"

@@ -16,8 +16,8 @@ from crewkit.models.http import (
     CONNECT_SECONDS,
     RETRYABLE,
     SHOWN,
-    AtLoopEnd,
     Lanes,
+    at_loop_end,
     refuse_real_model,
     seconds_until,
 )
@@ -82,9 +82,7 @@ class ChatModel:
         self._headers = httpx.Headers({**sent, "User-Agent": "crewkit", **bearer, **(headers or {})})
         is_openai = self._url.host == "api.openai.com"
         self._encoder = Encoder(model, max_tokens="max_completion_tokens" if is_openai else "max_tokens")
-        self._lanes: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[Lanes, AtLoopEnd]] = (
-            WeakKeyDictionary()
-        )
+        self._lanes: WeakKeyDictionary[asyncio.AbstractEventLoop, Lanes] = WeakKeyDictionary()
 
     async def answer(self, request: Request, watch: Watch) -> Answer:
         """Send the request; return the whole answer.
@@ -115,7 +113,7 @@ class ChatModel:
 
     async def close(self) -> None:
         """Close the running loop's connections. The end of the loop does it too."""
-        lanes, _ = self._lanes.pop(asyncio.get_running_loop(), (None, None))
+        lanes = self._lanes.pop(asyncio.get_running_loop(), None)
         if lanes is not None:
             await lanes.close()
 
@@ -134,12 +132,11 @@ class ChatModel:
 
     async def _my_lanes(self) -> Lanes:
         loop = asyncio.get_running_loop()
-        known = self._lanes.get(loop)
-        if known is None:
-            lanes = Lanes(self._url)
-            known = self._lanes[loop] = (lanes, AtLoopEnd(lanes.close))
-            await known[1].arm()
-        return known[0]
+        lanes = self._lanes.get(loop)
+        if lanes is None:
+            lanes = self._lanes[loop] = Lanes(self._url)
+            await at_loop_end(lanes, lanes.close)
+        return lanes
 
     async def _exchange(self, sender: httpx.AsyncBaseTransport, request: Request, watch: Watch) -> Data:
         response = await sender.handle_async_request(self._http_request(request))

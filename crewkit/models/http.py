@@ -68,21 +68,21 @@ def seconds_until(retry_after: str) -> float | None:
     return max(0.0, moment.timestamp() - time.time())
 
 
-class AtLoopEnd:
-    """Closes something once per event loop, when the loop ends or this object is dropped."""
+# Belongs to the loop, which has no place for it. asyncio knows its generators only weakly.
+_endings: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[object, AsyncGenerator[None]]] = (
+    WeakKeyDictionary()
+)
 
-    def __init__(self, close: Callable[[], Awaitable[None]]) -> None:
-        self._close = close
-        self._waiting: WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncGenerator[None]] = (
-            WeakKeyDictionary()
-        )
 
-    async def arm(self) -> None:
-        """Make sure that the running loop closes it; cheap to repeat."""
-        loop = asyncio.get_running_loop()
-        if loop not in self._waiting:
-            self._waiting[loop] = ending = _ending(self._close)
-            await anext(ending)
+async def at_loop_end(what: object, close: Callable[[], Awaitable[None]]) -> None:
+    """Have the running loop close something before it ends itself. Cheap to repeat: once per `what`.
+
+    Nobody else needs to remember to close it, and `asyncio.run` may be called again.
+    """
+    endings = _endings.setdefault(asyncio.get_running_loop(), {})
+    if what not in endings:
+        endings[what] = ending = _ending(close)
+        await anext(ending)
 
 
 async def _ending(close: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:

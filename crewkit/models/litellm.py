@@ -6,15 +6,17 @@ import asyncio
 import inspect
 import logging
 import os
+import sys
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any, cast
 from urllib.parse import urlsplit
 
 from crewkit.errors import ModelError
 from crewkit.models.base import Answer, Request, Watch
-from crewkit.models.http import RETRYABLE, SHOWN, AtLoopEnd, is_loopback, refuse_real_model, seconds_until
+from crewkit.models.http import RETRYABLE, SHOWN, at_loop_end, is_loopback, refuse_real_model, seconds_until
 from crewkit.models.prices import Prices
 from crewkit.models.wire import Assembly, Data, message_data, read_completion, tool_data
 
@@ -73,11 +75,11 @@ class LitellmModel:
             ModelError: There was none; litellm's own error is its cause.
         """
         refuse_real_model(self.name, self._host, self._environ)
-        vendor = await asyncio.to_thread(_vendor) if _vendor.cache_info().currsize == 0 else _vendor()
-        await vendor.clients_end.arm()
+        acompletion = await asyncio.to_thread(_import) if "litellm" not in sys.modules else _import()
+        await at_loop_end("litellm", _close_clients)
         try:
             async with asyncio.timeout(request.timeout):
-                answer = read_completion(await self._completion(vendor.acompletion, request, watch), request)
+                answer = read_completion(await self._completion(acompletion, request, watch), request)
         except TimeoutError as error:
             text = f"Model '{self.name}' gave no whole answer in {request.timeout:g} s."
             raise ModelError(text, retryable=True) from error
@@ -127,22 +129,17 @@ class LitellmModel:
         )
 
 
-@dataclass(frozen=True)
-class _Vendor:
-    acompletion: Callable[..., Awaitable[Any]]
-    clients_end: AtLoopEnd
-
-
 @cache
-def _vendor() -> _Vendor:
-    """Import litellm quietly, without a look at the network. It and its clients are one per process."""
+def _import() -> Callable[..., Awaitable[Any]]:
+    """Import litellm quietly, without a look at the network; return what asks a model."""
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     import litellm
 
     litellm.suppress_debug_info = True
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    return _Vendor(cast("Any", litellm).acompletion, AtLoopEnd(_close_clients))
+    warnings.filterwarnings("ignore", "Item '.*' on TypedDict class", UserWarning)  # of its streams' types
+    return cast("Any", litellm).acompletion
 
 
 async def _close_clients() -> None:

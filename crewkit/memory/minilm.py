@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
 import mmap
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from crewkit.errors import CrewkitError, InputError
-from crewkit.memory.embed import batches
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,7 +69,7 @@ class MiniLM:
             InputError: The model is no BERT with mean pooling.
         """
         config = _config(folder)
-        self._folder = folder
+        self.folder = folder
         self._weights_file = folder / "model.safetensors"
         self.id = id or f"{folder.name}-{_print_of(self._weights_file)}"
         self.dimension: int = config["hidden_size"]
@@ -109,8 +109,22 @@ class MiniLM:
                 if self._sha256 is not None:
                     _check(self._weights_file, self._sha256, self._home)
                 weights = _read_safetensors(self._weights_file)
-                self._model = _Tokens(self._folder), _Bert(weights, self._layers, self._heads, self._epsilon)
+                self._model = _Tokens(self.folder), _Bert(weights, self._layers, self._heads, self._epsilon)
             return self._model
+
+
+def batches(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Yield the positions of texts, short ones first, in batches of `most` tokens (or one longer text)."""
+    batch: list[int] = []
+    tokens = 0
+    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if batch and tokens + lengths[i] > most:
+            yield batch
+            batch, tokens = [], 0
+        batch.append(i)
+        tokens += lengths[i]
+    if batch:
+        yield batch
 
 
 class _Bert:
@@ -229,7 +243,7 @@ class OnnxMiniLM:
 
     def __init__(self, folder: Path, *, id: str | None = None, dimension: int = 384) -> None:
         """Describe the model in `folder`, which holds `model.onnx` and `tokenizer.json`."""
-        self._folder = folder
+        self.folder = folder
         self.id = id or f"{folder.name}-{_print_of(folder / 'model.onnx')}"
         self.dimension = dimension
         self._lock = threading.Lock()
@@ -272,9 +286,9 @@ class OnnxMiniLM:
 
                 # The session is kept: building it costs forty times as much as a query.
                 session = onnxruntime.InferenceSession(
-                    str(self._folder / "model.onnx"), providers=["CPUExecutionProvider"]
+                    str(self.folder / "model.onnx"), providers=["CPUExecutionProvider"]
                 )
-                self._model = _Tokens(self._folder), session
+                self._model = _Tokens(self.folder), session
             return self._model
 
 
@@ -312,8 +326,9 @@ def _check(file: Path, sha256: str, home: Path | None) -> None:
             f"The embedding model {file} is damaged: its sha256 is {found}, not {sha256}. Install it again."
         )
     if noted:
-        noted.parent.mkdir(parents=True, exist_ok=True)
-        noted.write_text(state, "utf-8", "surrogateescape")
+        with contextlib.suppress(OSError):  # it is checked again next time
+            noted.parent.mkdir(parents=True, exist_ok=True)
+            noted.write_text(state, "utf-8", "surrogateescape")
 
 
 def _read_safetensors(file: Path) -> dict[str, Floats]:

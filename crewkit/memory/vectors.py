@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import time
 from collections.abc import Iterable
+from contextlib import closing
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -96,6 +98,7 @@ class ChromaIndex:
             chroma_api_impl="chromadb.api.rust.RustBindingsAPI",
             allow_reset=False,
         )
+        _sweep(folder)
         self._client: Any = chromadb.PersistentClient(str(folder), settings=settings)
         self._store = store
         self._belongs = {"store": store.stamp, "embedder": embedder, "dimension": dimension}
@@ -144,7 +147,8 @@ class ChromaIndex:
             collection, seen = self._create(space), 0
         if seen != space.generation:
             self._follow(collection, space, seen)
-        if collection.count() != self._store.vector_count(space, str(self._belongs["embedder"])):
+        wanted = self._store.vector_count(space, str(self._belongs["embedder"]))
+        if collection.count() != wanted and self._store.space(space.name) == space:
             self._discard(space)
             collection = self._create(space)
             self._follow(collection, space, 0)
@@ -212,7 +216,7 @@ class Lock:
         handle = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        except OSError:  # held by another process, or a file system without locks
             os.close(handle)
             return False
         os.ftruncate(handle, 0)
@@ -224,6 +228,18 @@ class Lock:
 def discard_files(folder: Path) -> None:
     """Remove Chroma's files: an index is made anew from the store, never repaired."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the files of deleted collections, which Chroma leaves behind with all their vectors."""
+    file = folder / "chroma.sqlite3"
+    if not file.is_file():
+        return
+    with closing(sqlite3.connect(file)) as db:
+        used = {id for (id,) in db.execute("SELECT id FROM segments")}
+    for left in folder.iterdir():
+        if left.is_dir() and left.name not in used:
+            discard_files(left)
 
 
 def _collection_name(namespace: str) -> str:

@@ -204,10 +204,10 @@ class MemoryConformance(ABC):
         record = Record(f"penguin {text}", source=text[:100], author=text[:100], title=text[:100])
         async with self.memory(tmp_path) as memory:
             await memory.add([record, Record(text), *FACTS], namespace=text[:100])
-            hits = await memory.recall("penguin", k=1, namespace=text[:100])
+            hits = await memory.recall("penguin", namespace=text[:100])
             await memory.recall(text, namespace=text[:100])
             assert await memory.forget(source=text[:100], namespace=text[:100]) >= 1
-        assert [hit.record for hit in hits] == [record]
+        assert record in [hit.record for hit in hits]
 
     async def test_adds_and_recalls_at_the_same_time(self, tmp_path: Path) -> None:
         """Nothing is lost, and recalls see whole adds."""

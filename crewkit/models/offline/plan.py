@@ -85,7 +85,7 @@ def _phase(tool: ToolSpec) -> int:
 
 
 def _wanted(tool: ToolSpec, case: Case) -> bool:
-    talk = {stem(word) for word in name_words(tool.name)} & _TALK
+    talk = {stem(word) for word in name_words(tool.name)[:1]} & _TALK
     return not talk or bool(talk & set(stems(case.assignment.description)))
 
 

@@ -286,13 +286,10 @@ class Filler:
         return [rows[i] for i in sorted(chosen, key=lambda i: (_origin(rows[i]) if rows[i].text else "", i))]
 
     def _narrowed(self, row: Row) -> Row:
-        """Return a row with a long passage cut to its best sentence, its offsets moved along."""
+        """Return a row with a passage of several lines cut to its best sentence, its offsets moved along."""
         said = self.said.get(id(row), [])
-        return (
-            narrowed(row, said[0].text, said[0].start)
-            if said and (len(row.text) > LONGEST_QUOTE or row.text.startswith("#"))
-            else row
-        )
+        several = len(row.text) > LONGEST_QUOTE or "\n" in row.text
+        return narrowed(row, said[0].text, said[0].start) if said and several else row
 
     def _count(self, part: dict[str, Any], available: int) -> int:
         task = self.case.assignment

@@ -16,7 +16,7 @@ LONGEST_SENTENCE = 500
 _WORD = re.compile(r"[^\W_]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _WIDE = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
-_BREAK = re.compile(r"[.!?…][\"'”’)\]]*\s+|[。！？]\s*")
+_BREAK = re.compile(r"[.!?…][\"'”’)\]]*\s+(?!\([^()\n]{1,100}\)\s*$)|[。！？]\s*", re.MULTILINE)
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:[A-Za-z]|[Mm]rs?|[Dd]r|[Pp]rof|[Nn]o|[Vv]s|[Ss]t|etc|e\.g|i\.e|cf|ca|approx)\.$"
 )

@@ -155,7 +155,7 @@ class LazyMemory:
             from crewkit.memory.embed import default_embedder
             from crewkit.memory.semantic import SemanticMemory
 
-            self._opened = SemanticMemory(self._folder, embedder=default_embedder())
+            self._opened = SemanticMemory(self._folder, embedder=default_embedder(self._folder))
         return self._opened
 
     async def close(self) -> None:

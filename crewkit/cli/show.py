@@ -18,6 +18,8 @@ from crewkit.core.events import Event
 from crewkit.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from crewkit.journal.base import Journal
 
 _POLL = 0.3
@@ -73,8 +75,7 @@ def show(
                 say_spans(_plainly(event))
         else:
             short = content == "short" or (content is None and sys.stdout.isatty())
-            alive = next((info.alive for info in journal.runs() if info.run == found), False)
-            lines = _SHORT if short else None
+            lines, alive = _SHORT if short else None, _alive(journal, found)
             _print(Transcript(list(events), alive=alive, task=task, agent=agent, lines=lines))
 
 
@@ -95,7 +96,11 @@ def _check(events: Sequence[Event], task: str, agent: str, types: Sequence[str])
 
 
 def _print(transcript: Transcript) -> None:
-    draw = _on_a_terminal() if sys.stdout.isatty() else _on_paper
+    draw = _on_paper
+    if sys.stdout.isatty():
+        from rich.console import Console
+
+        draw = drawn(Console(markup=False, highlight=False, emoji=False))
     for line in transcript:
         draw(line)
     if transcript.shortened:
@@ -109,12 +114,9 @@ def _on_paper(line: Line) -> None:
     )
 
 
-def _on_a_terminal() -> Callable[[Line], None]:
-    """Return what draws lines wrapped to the width of the terminal, each under its own beginning."""
-    from rich.console import Console
+def drawn(console: Console) -> Callable[[Line], None]:
+    """Return what draws lines wrapped to the width of a console, each under its own beginning."""
     from rich.text import Text
-
-    console = Console(markup=False, highlight=False, emoji=False)
 
     def draw(line: Line) -> None:
         indent = "  " * min(line.indent, max(console.width // 8, 1))
@@ -142,26 +144,28 @@ def _plainly(event: Event) -> list[tuple[str, str]]:
 
 def _followed(journal: Journal, run: str) -> Iterator[Event]:
     """Yield a run's events, past and present, until it ends, pauses, or its process dies."""
-    after, quiet, ended = 0, 0, False
+    after, idle, ended = 0, 0, False
     while True:
-        news = 0
-        for event in journal.events(run, after=after):
-            news += 1
-            after = max(after, event.seq)
-            if event.type in ("run.finished", "run.paused", "journal.damaged"):
-                ended = True
-            elif event.type in ("run.started", "run.resumed"):
-                ended = False
-            yield event
+        if journal.last(run) > after:
+            idle = 0
+            for event in journal.events(run, after=after):
+                after = max(after, event.seq)
+                if event.type in ("run.finished", "run.paused", "journal.damaged"):
+                    ended = True
+                elif event.type in ("run.started", "run.resumed"):
+                    ended = False
+                yield event
         if ended:
             return
-        quiet = 0 if news else quiet + 1
-        if quiet % 10 == 3 and not next((i.alive for i in journal.runs() if i.run == run), False):
+        if idle % 10 == 3 and not _alive(journal, run) and journal.last(run) == after:
             say(f"its process is gone: crewkit resume {run}", style="yellow", err=True)
             return
-        while journal.last(run) <= after and quiet % 10 != 3:
-            time.sleep(_POLL)
-            quiet += 1
+        time.sleep(_POLL)
+        idle += 1
+
+
+def _alive(journal: Journal, run: str) -> bool:
+    return next((info.alive for info in journal.runs() if info.run == run), False)
 
 
 def _tell(events: Iterable[Event], *, task: str, agent: str, types: Sequence[str]) -> None:

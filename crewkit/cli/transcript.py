@@ -290,7 +290,7 @@ class Transcript:
             data = event.data
             match event.type:
                 case "guardrail.checked":
-                    said = f"{data.get('guardrail')}: {data.get('verdict')} {data.get('why') or ''}"
+                    said = ": ".join(str(data[k]) for k in ("guardrail", "verdict", "why") if data.get(k))
                     yield from _labelled(
                         "guardrail", said, indent, "" if data.get("verdict") == "allow" else "yellow"
                     )

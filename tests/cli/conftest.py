@@ -1,7 +1,10 @@
+import functools
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,6 +57,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("CREWKIT_HOME", raising=False)
     monkeypatch.delenv("CREWKIT_MODEL", raising=False)
     monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
     monkeypatch.setenv("COLUMNS", "80")
     (tmp_path / "finding.py").write_text(CREW)
     return tmp_path
@@ -87,8 +91,20 @@ def start(folder: Path) -> Start:
     return call
 
 
-def write_run(folder: Path, run: str, drafts: Sequence[Draft], *, crew: str = "digest") -> None:
-    """Put a run into the folder's journal as the engine would have."""
+@pytest.fixture
+def write_run(folder: Path) -> Callable[[str, Sequence[Draft]], None]:
+    """Puts a run into the folder's journal as the engine would have."""
+    return functools.partial(_write_run, folder)
+
+
+@pytest.fixture
+def kept(folder: Path) -> str:
+    """A run that is over, with all that a transcript can hold."""
+    _write_run(folder, "r-kept", _sample())
+    return "r-kept"
+
+
+def _write_run(folder: Path, run: str, drafts: Sequence[Draft], *, crew: str = "digest") -> None:
     journal = SqliteJournal(folder / ".crewkit" / "journal.db")
     lease = journal.begin(run, crew, "s-1")
     stamped = [
@@ -111,7 +127,7 @@ def write_run(folder: Path, run: str, drafts: Sequence[Draft], *, crew: str = "d
     journal.close()
 
 
-def sample() -> list[Draft]:
+def _sample() -> list[Draft]:
     """A run with a refused tool, a failed call, a guardrail, memory, an approval and an unknown price."""
     a = ("draft", "Writer")
 
@@ -156,8 +172,8 @@ def sample() -> list[Draft]:
         at("draft/1/tool:0", "tool.started", tool="search", arguments={"query": "tides"}, effects=["read"]),
         at("draft/1/tool:0", "memory.searched", query="tides", k=1,
            hits=[{"id": "x", "source": "sea.md", "start": 3, "end": 40, "score": 0.9}]),
-        at("draft/1/tool:0", "message.recorded", id="m4", role="tool", content="\x1b[2Jtwo \u202etides [red]a day[/red]",
-           tool_call_id="c1"),
+        at("draft/1/tool:0", "message.recorded", id="m4", role="tool", tool_call_id="c1",
+           content="\x1b[2Jtwo \u202etides [red]a day[/red]"),
         at("draft/1/tool:0", "tool.finished", tool="search", outcome="ok", message="m4", received=900, selected=20,
            seconds=0.25),
         at("draft/2", "guardrail.checked", guardrail="enough_sources", verdict="revise", why="Cite three."),

@@ -11,7 +11,9 @@ from crewkit.cli.group import COMMANDS, serve
 def test_the_help_on_file_is_the_help_that_click_prints():
     code = "from crewkit.cli.group import serve; serve(['--help'])"
     environ = {**os.environ, "COLUMNS": "80"}
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environ)
+    printed = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, env=environ
+    )
     on_file = (resources.files("crewkit.cli") / "help.txt").read_text(encoding="utf-8")
     assert on_file == printed.stdout, "write crewkit/cli/help.txt anew with the code above"
 
@@ -22,7 +24,9 @@ def test_the_help_needs_no_other_module(arguments):
         "import sys; from crewkit.cli.main import main; code = main();"
         "assert not {'click', 'rich', 'pydantic', 'asyncio'} & set(sys.modules); sys.exit(code)"
     )
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], check=False, capture_output=True, text=True
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Usage: crewkit ")
 
@@ -33,7 +37,9 @@ def test_commands_that_read_load_nothing_heavy(command, folder):
         "import sys; from crewkit.cli.main import main; main();"
         "print({'pydantic', 'litellm', 'chromadb', 'httpx', 'rich', 'jsonschema'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code, *command.split()], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command.split()], check=False, capture_output=True, text=True
+    )
     assert done.stdout.endswith("set()\n")
 
 
@@ -67,7 +73,10 @@ def test_a_closed_pipe_ends_quietly(folder):
     os.close(reading)
     code = "import sys; from crewkit.cli.main import main; sys.exit(main())"
     done = subprocess.run(
-        [sys.executable, "-c", code, "graph", "finding.py"], stdout=writing, stderr=subprocess.PIPE
+        [sys.executable, "-c", code, "graph", "finding.py"],
+        check=False,
+        stdout=writing,
+        stderr=subprocess.PIPE,
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, b"")
@@ -81,7 +90,7 @@ def test_completion_knows_commands_and_runs(folder, start):
         "COMP_CWORD": "1",
     }
     command = [sys.executable, "-c", "import sys; from crewkit.cli.main import main; main()"]
-    done = subprocess.run(command, env=environ, capture_output=True, text=True)
+    done = subprocess.run(command, env=environ, check=False, capture_output=True, text=True)
     assert "plain,resume" in done.stdout
 
 

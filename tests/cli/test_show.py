@@ -1,0 +1,130 @@
+import io
+import json
+import sqlite3
+
+from inline_snapshot import snapshot
+from rich.console import Console
+
+from crewkit.cli.show import drawn
+from crewkit.cli.transcript import Line
+from crewkit.core.events import Draft
+
+
+def test_the_transcript_tells_everything(kept, invoke):
+    assert invoke("show", kept).output == snapshot("""\
+run r-kept  crew digest  failed
+  why        Task 'draft' failed.
+  input      topic = tides
+  models     openai/gpt-5-mini
+  took       17 s of work, begun 2026-11-21 09:00:00
+  used       1,200 tokens in, 1,000 of them cached, 80 out · unknown cost · 1 model step · 1 tool call
+  limits     200,000 tokens · 0.5 usd
+  crew file  digest.py, in /home/ada
+  ✗ draft  Writer  failed: sent back too often
+  - release  Writer  after draft  skipped: It needs 'draft', which failed.
+
+✗ draft  Writer  failed
+  used       12 s · 1,200 tokens in, 1,000 of them cached, 80 out · unknown cost · 1 model step · 1 tool call
+  assignment  coordinator → Writer
+    | # Task: draft
+    | Write.
+  who it is
+    | You are Writer.
+  turn 1  openai/gpt-5-mini · 1,200 tokens in, 80 out · unknown cost · 1.5 s
+    retry      after 2.0 s: 429 Too Many Requests
+    sent       2 messages, 2 of them new, temperature 0.2
+    said
+      | I search first.
+    could call search
+    withheld   publish: scope, no grant
+    decided    search(query="tides")
+    left       198,720 tokens · 0.49 usd · 24 steps
+    search(query="tides") → ok · 900 characters, of which the agent saw 20 · 0.2 s
+      recalled   1 passage for 'tides'
+        0.9  sea.md:3-40
+      | \\x1b[2Jtwo \\u202etides [red]a day[/red]
+  turn 2
+    guardrail  enough_sources: revise: Cite three.
+  why        sent back too often
+
+- release    skipped
+  why        It needs 'draft', which failed.
+
+history
+  09:00:00  started by pid 7 on ada
+  09:00:17  finished: failed. Task 'draft' failed.
+""")
+
+
+def test_json_is_exactly_the_events(kept, invoke):
+    lines = [json.loads(line) for line in invoke("show", kept, "--json").output.splitlines()]
+    assert [line["seq"] for line in lines] == list(range(1, 19))
+    assert list(lines[0]) == [
+        *("v", "seq", "ts", "t", "run", "seg", "type", "span", "parent"),
+        *("task", "agent", "path", "attempt", "data"),
+    ]
+
+
+def test_filters_narrow_what_is_shown(kept, invoke):
+    by_type = invoke("show", kept, "--type", "tool.finished", "--json").output.splitlines()
+    assert [json.loads(line)["type"] for line in by_type] == ["tool.finished"]
+    by_task = invoke("show", kept, "--task", "release", "--json").output.splitlines()
+    assert {json.loads(line)["task"] for line in by_task} == {"release"}
+    assert "crew digest" not in invoke("show", kept, "--task", "draft").output
+    assert "search(" in invoke("show", kept, "--agent", "Writer").output
+
+
+def test_a_filter_that_names_nothing_says_what_there_is(kept, invoke):
+    assert str(invoke("show", kept, "--task", "drft").exception) == (
+        "The run has no task 'drft'. Did you mean 'draft'? It has: draft, release."
+    )
+
+
+def test_following_a_run_that_is_over_ends(kept, invoke):
+    told = invoke("show", kept, "--follow").output.splitlines()
+    assert told[-1] == "09:00:17  failed: Task 'draft' failed."
+    assert '09:00:09    draft  turn 1 calls: search({"query": "tides"})' in told
+
+
+def test_following_a_run_whose_process_died_ends(write_run, invoke):
+    write_run("r-dead", [Draft("run.started", data={"crew": "x"})])
+    followed = invoke("show", "r-dead", "--follow")
+    assert "its process is gone: crewkit resume r-dead" in followed.output
+
+
+def test_a_run_whose_process_died_says_so(write_run, invoke):
+    write_run("r-dead", [Draft("run.started", data={"crew": "x"})])
+    assert (
+        "Its process died, or was killed, without a word. It can be resumed."
+        in invoke("show", "r-dead").output
+    )
+
+
+def test_a_damaged_journal_is_shown_as_far_as_it_goes(kept, folder, invoke):
+    with sqlite3.connect(folder / ".crewkit" / "journal.db") as db:
+        db.execute("UPDATE events SET data = '{\"half' WHERE seq = 12")
+    db.close()
+    shown = invoke("show", kept)
+    assert shown.exit_code == 0
+    assert "retry" in shown.output
+    assert "DAMAGED: nothing after event 11 can be read" in shown.output
+
+
+def test_an_event_of_a_newer_kind_is_passed_over(write_run, invoke):
+    write_run(
+        "r-new",
+        [Draft("run.started"), Draft("dream.dreamt", "x/1", {"of": "sheep"}, "x"), Draft("run.paused")],
+    )
+    assert invoke("show", "r-new").exit_code == 0
+    assert "sheep" in invoke("show", "r-new", "--type", "dream.dreamt").output
+
+
+def test_a_narrow_terminal_wraps_under_the_bar():
+    out = io.StringIO()
+    draw = drawn(Console(file=out, width=24, force_terminal=False, markup=False))
+    draw(Line([("a long line of content that goes on [red]", "")], indent=1, bar=True))
+    assert out.getvalue() == snapshot("""\
+  │ a long line of \n\
+  │ content that goes \n\
+  │ on [red]
+""")

@@ -127,7 +127,7 @@ def _row(task: TaskView, progress: Progress, now: float, width: int) -> tuple[Te
     name = Text.assemble(
         f"{indent}", (f"{mark} ", style), (task.name, "" if task.status == "waiting" else "bold")
     )
-    seconds = now - task.began if task.began is not None else task.seconds
+    seconds = max(now - task.began, 0.0) if task.began is not None else task.seconds
     used = duration(seconds) if task.status != "waiting" and seconds else ""
     if task.tokens and width >= 72:
         used = f"{number(task.tokens)} tok  {used}"

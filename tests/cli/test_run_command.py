@@ -22,10 +22,6 @@ def run(folder, capfd):
     return call
 
 
-def first_run(out: str) -> str:
-    return json.loads(out.splitlines()[0])["run"]
-
-
 def test_stdout_gets_the_answer_alone(run):
     code, out, err = run("run", "finding.py", "-i", "topic=tides")
     assert code == 0
@@ -243,12 +239,15 @@ def test_the_second_signal_leaves_at_once(start, folder):
 
 
 @pytest.mark.slow
-def test_a_killed_run_is_shown_as_interrupted_and_resumed(start, run):
+def test_a_killed_run_is_shown_as_interrupted_and_its_unknown_effect_is_asked_about(start, run):
     process = start("run", "finding.py:waiting", "-i", "topic=x", "-i", "seconds:=1.5")
     id = begun(process)
     process.kill()
     process.communicate()
     assert run("runs", "--status", "interrupted", "--json")[1].startswith('{"run": "' + id)
+    code, _, err = run("resume", id)
+    assert code == 3
+    assert "nobody knows whether it happened" in err
 
 
 @pytest.mark.slow

@@ -78,10 +78,11 @@ class SemanticMemory(Memory):
         """
         fresh = await self._do(self._shelf.unknown, namespace, records)
         if fresh:
-            ids = list(fresh)
-            vectors = await self._embed([indexed_text(record) for record in fresh.values()])
-            named_vectors = dict(zip(ids, vectors, strict=True)) if vectors else {}
-            await self._do(self._shelf.add, namespace, fresh, named_vectors)
+            vectors = await self._do(self._shelf.known_vectors, fresh)
+            new = [id for id in fresh if id not in vectors]
+            made = await self._embed([indexed_text(fresh[id]) for id in new])
+            vectors |= dict(zip(new, made, strict=True)) if made else {}
+            await self._do(self._shelf.add, namespace, fresh, vectors)
         return [record.id() for record in records]
 
     async def recall(self, query: str, *, k: int = 5, namespace: str = "default") -> list[Hit]:

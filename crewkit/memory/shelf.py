@@ -65,6 +65,10 @@ class Shelf:
         """Return, by id, the records that are not yet here as they are."""
         return self._store.unknown(namespace, records)
 
+    def known_vectors(self, records: dict[str, Record]) -> dict[str, bytes]:
+        """Return, by id, the vectors that the same records have already, here or in another namespace."""
+        return self._store.known_vectors(records, self._embedder.id) if self._embedder else {}
+
     def add(self, namespace: str, records: dict[str, Record], vectors: dict[str, bytes]) -> None:
         """Write records with their vectors, all or nothing."""
         self._store.add(namespace, records, vectors, self._embedder.id if self._embedder else "")

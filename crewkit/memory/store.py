@@ -47,6 +47,7 @@ CREATE TABLE IF NOT EXISTS records (
 CREATE INDEX IF NOT EXISTS records_beside ON records (namespace, thread, position, number);
 CREATE INDEX IF NOT EXISTS records_source ON records (namespace, source);
 CREATE INDEX IF NOT EXISTS records_changed ON records (namespace, generation);
+CREATE INDEX IF NOT EXISTS records_id ON records (id);
 CREATE TABLE IF NOT EXISTS vectors (
     record INTEGER PRIMARY KEY, embedder TEXT NOT NULL, vector BLOB NOT NULL
 );
@@ -326,6 +327,19 @@ class Store:
             (embedder, space.number, generation),
         )
         return [number for (number,) in rows]
+
+    def known_vectors(self, records: dict[str, Record], embedder: str) -> dict[str, bytes]:
+        """Return, by id, the vectors of this embedder that the same records have in any namespace."""
+        known: dict[str, bytes] = {}
+        for id, record in records.items():
+            row = self._db.execute(
+                "SELECT vector FROM records JOIN vectors ON record = number "
+                "WHERE id = ? AND title = ? AND embedder = ? LIMIT 1",
+                (id, _packed(record.title), embedder),
+            ).fetchone()
+            if row is not None:
+                known[id] = row[0]
+        return known
 
     def set_vectors(self, space: Space, vectors: dict[int, bytes], embedder: str) -> None:
         """Give records their vectors, in place of those of another embedder."""

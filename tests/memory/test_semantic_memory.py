@@ -383,3 +383,21 @@ async def test_a_killed_process_loses_nothing_it_had_added(tmp_path: Path) -> No
         assert {i * 40 for i in range(acknowledged)} <= {hit.record.start for hit in hits}
     assert acknowledged >= sum(range(1, 9))
     assert len(chroma_ids(tmp_path)) >= acknowledged
+
+
+async def test_a_record_is_embedded_once_for_all_namespaces(tmp_path: Path):
+    class Counting(HashEmbedder):
+        asked = 0
+
+        def embed(self, texts: Sequence[str]):
+            self.asked += len(texts)
+            return super().embed(texts)
+
+    embedder = Counting()
+    memory = SemanticMemory(tmp_path, embedder=embedder)
+    records = [Record(f"The pump is in room {i}.", source="rooms.md", start=i * 30) for i in range(5)]
+    await memory.add(records, namespace="one")
+    await memory.add(records, namespace="two")
+    assert embedder.asked == 5
+    assert [hit.record for hit in await memory.recall("pump in room 3", k=1, namespace="two")] == [records[3]]
+    await memory.close()

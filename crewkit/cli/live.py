@@ -12,13 +12,15 @@ from rich.table import Table
 from rich.text import Text
 
 from crewkit.cli.progress import MARKS, Progress, TaskView
-from crewkit.cli.text import cells, cut, duration, money, number, one_line
+from crewkit.cli.text import cells, count, cut, duration, money, number, one_line
 from crewkit.core.events import Event
 
 _REFRESH = 0.125
 """Seconds between two looks at whether something changed."""
 _TICK = 1.0
 """Seconds after which the clock is redrawn although nothing changed."""
+_SHARE = 0.05
+"""Part of the time that drawing may take, at most."""
 _ACTIVE_FIRST = ("running", "asking", "failed", "waiting", "skipped", "completed")
 
 
@@ -87,17 +89,23 @@ class View:
         spent = (
             money(None) if progress.unpriced else of("usd", f"{progress.usd:.4f}" if progress.usd else "0")
         )
-        parts = [of("tokens", number(progress.tokens)), spent, of("steps", number(progress.steps))]
+        steps = (
+            count(progress.steps, "step")
+            if caps.get("steps") is None
+            else of("steps", number(progress.steps))
+        )
+        parts = [of("tokens", number(progress.tokens)), spent, steps]
         return " · ".join([*parts, of("seconds", number(progress.seconds(now)))])
 
     async def _refresh(self) -> None:
         drawn = 0.0
         while True:
-            now = time.monotonic()
-            if self._changed or now - drawn >= _TICK:
-                self._changed, drawn = False, now
+            began, cost = time.monotonic(), 0.0
+            if self._changed or began - drawn >= _TICK:
+                self._changed, drawn = False, began
                 self._live.refresh()
-            await asyncio.sleep(_REFRESH)
+                cost = time.monotonic() - began
+            await asyncio.sleep(max(_REFRESH, cost / _SHARE))
 
 
 def _fitting(progress: Progress, room: int) -> tuple[list[TaskView], list[TaskView]]:
@@ -128,7 +136,7 @@ def _row(task: TaskView, progress: Progress, now: float, width: int) -> tuple[Te
         f"{indent}", (f"{mark} ", style), (task.name, "" if task.status == "waiting" else "bold")
     )
     seconds = max(now - task.began, 0.0) if task.began is not None else task.seconds
-    used = duration(seconds) if task.status != "waiting" and seconds else ""
+    used = duration(seconds) if task.began is not None or seconds else ""
     if task.tokens and width >= 72:
         used = f"{number(task.tokens)} tok  {used}"
     return name, Text(_doing(task, progress), style="" if task.activity else "dim"), Text(used, style="dim")

@@ -60,7 +60,7 @@ digest  r-live  0 of 3 tasks
 ▸ find   Ada: search(q="\\u001b[2J[red]")               0.0 s
 · draft  after find
 ✗ odd    it broke
-320 of 1,000 tokens · unknown cost · 1 steps · 0 seconds\
+320 of 1,000 tokens · unknown cost · 1 step · 0 seconds\
 """)
 
 

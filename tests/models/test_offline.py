@@ -524,7 +524,7 @@ def test_the_same_request_has_the_same_answer_in_every_process(request: pytest.F
     ],
     ids=range(12),
 )
-async def test_a_quarter_of_a_megabyte_is_read_in_under_two_seconds(text: str) -> None:
+async def test_half_a_megabyte_of_anything_is_read_twice_in_seconds(text: str) -> None:
     loop = Loop()
     loop.messages = [
         ChatMessage(
@@ -539,16 +539,16 @@ async def test_a_quarter_of_a_megabyte_is_read_in_under_two_seconds(text: str) -
 
 
 leaves = st.one_of(
-    st.fixed_dictionaries({"type": st.just("string")}, optional={"minLength": st.integers(0, 5), "maxLength": st.integers(5, 30)}),
-    st.fixed_dictionaries({"type": st.just("string"), "format": st.sampled_from(["date", "email", "uri", "date-time", "uuid"])}),
-    st.fixed_dictionaries({"type": st.just("string"), "pattern": st.sampled_from([r"^[A-Z]{3}-\d{2,4}$", r"^(a|b)+c?$", r"\d+"])}),
+    st.fixed_dictionaries({"type": st.just("string")}, optional={"minLength": st.integers(0, 5), "maxLength": st.integers(5, 30)}),  # noqa: E501
+    st.fixed_dictionaries({"type": st.just("string"), "format": st.sampled_from(["date", "email", "uri", "date-time", "uuid"])}),  # noqa: E501
+    st.fixed_dictionaries({"type": st.just("string"), "pattern": st.sampled_from([r"^[A-Z]{3}-\d{2,4}$", r"^(a|b)+c?$", r"\d+"])}),  # noqa: E501
     st.builds(
         lambda kind, low, size: {"type": kind, "minimum": low, "maximum": low + size},
         st.sampled_from(["integer", "number"]), st.integers(-50, 50), st.integers(0, 20),
     ),
     st.fixed_dictionaries({"type": st.just("number"), "exclusiveMinimum": st.integers(-3, 3)}),
     st.fixed_dictionaries({"type": st.just("integer"), "multipleOf": st.integers(1, 7)}),
-    st.fixed_dictionaries({"enum": st.lists(st.one_of(st.text(max_size=5), st.integers(), st.none()), min_size=1, max_size=4)}),
+    st.fixed_dictionaries({"enum": st.lists(st.one_of(st.text(max_size=5), st.integers(), st.none()), min_size=1, max_size=4)}),  # noqa: E501
     st.fixed_dictionaries({"const": st.one_of(st.text(max_size=5), st.integers(), st.booleans(), st.none())}),
     st.sampled_from([{"type": "boolean"}, {"type": "null"}, {"$ref": "#/$defs/Node"}, {"type": ["string", "null"]}]),
 )  # fmt: skip
@@ -577,7 +577,7 @@ names = st.sampled_from(
 def containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     fields = st.dictionaries(names, inner, max_size=4)
     objects = st.builds(
-        lambda properties, n: {"type": "object", "properties": properties, "required": list(properties)[:n], "additionalProperties": False},
+        lambda properties, n: {"type": "object", "properties": properties, "required": list(properties)[:n], "additionalProperties": False},  # noqa: E501
         fields, st.integers(0, 4),
     )  # fmt: skip
     arrays = st.builds(
@@ -589,7 +589,7 @@ def containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 schemas = st.recursive(leaves, containers, max_leaves=8)
-NODE = {"type": "object", "properties": {"title": {"type": "string"}, "children": {"type": "array", "items": {"$ref": "#/$defs/Node"}}}, "required": ["title"]}  # fmt: skip
+NODE = {"type": "object", "properties": {"title": {"type": "string"}, "children": {"type": "array", "items": {"$ref": "#/$defs/Node"}}}, "required": ["title"]}  # fmt: skip  # noqa: E501
 
 
 @settings(
@@ -621,7 +621,7 @@ async def test_any_answer_satisfies_its_schema(schema: dict[str, Any], upstream:
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.sampled_from(["user", "assistant", "tool", "system"]), st.text(max_size=200) | st.sampled_from(["# Task: x\n\n## Inputs\n- a: [1", '{"error": "x"}', "[{\"path\": 1}]", "why?"])),
+        st.tuples(st.sampled_from(["user", "assistant", "tool", "system"]), st.text(max_size=200) | st.sampled_from(["# Task: x\n\n## Inputs\n- a: [1", '{"error": "x"}', "[{\"path\": 1}]", "why?"])),  # noqa: E501
         max_size=6,
     )
 )  # fmt: skip

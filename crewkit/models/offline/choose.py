@@ -10,8 +10,8 @@ from functools import cached_property
 from typing import Any
 
 from crewkit.models.offline.lexicon import APPROVALS, CLASSES, DENIALS, VAGUE
-from crewkit.models.offline.material import Case, Row
-from crewkit.models.offline.names import PLAIN_WORDS, match
+from crewkit.models.offline.material import LONG_INPUT, Case, Row
+from crewkit.models.offline.names import FILE_WORDS, FOLDER_WORDS, PLAIN_WORDS, match
 from crewkit.models.offline.rank import Sentence
 from crewkit.models.offline.words import NUMBER, name_stems, name_words, numbers, one_line, stem, stems, words
 
@@ -46,6 +46,16 @@ class Chooser:
     def _quoted_task(self) -> str:
         _, _, given = self.case.assignment.description.partition(":")
         return given or self.case.assignment.description
+
+    @cached_property
+    def topics(self) -> list[str]:
+        """The run's short inputs that are no places: all there is to name where there is no material."""
+        inputs = self.case.assignment.inputs.items()
+        return [
+            v
+            for k, v in inputs
+            if v and len(v) < LONG_INPUT and not set(name_stems(k)) & (FILE_WORDS | FOLDER_WORDS)
+        ]
 
     @cached_property
     def _labels(self) -> list[tuple[str, str]]:
@@ -142,7 +152,10 @@ class Chooser:
             return near[0]
         asked = row is None and any(s.score > 0 for s in self.relevant[:1])
         alone = [n for s in self.relevant[:1] for n in self.numbers(s.text)] if asked else []
-        return alone[0] if len(alone) == 1 else None
+        bare = [
+            v for r in self.case.rows if len(r.own) == 1 for v in r.own.values() if isinstance(v, int | float)
+        ]
+        return alone[0] if len(alone) == 1 else float(bare[-1]) if bare and row is None else None
 
     def _near(self, wanted: list[str], text: str) -> float | None:
         """Return the number that stands nearest to any of the words, within 40 characters."""

@@ -32,6 +32,15 @@ MENTIONS_IN = 20_000
 """Characters of the task's text that are searched for values."""
 
 
+LONGEST_ARGUMENT = 20_000
+"""Characters."""
+
+MOST_COMBINATIONS = 2_000
+"""Sets of arguments that are looked at for one tool."""
+
+_LEFT_OUT = object()
+
+
 @dataclass(frozen=True, slots=True)
 class Value:
     """A value that an argument could have, and how well it is founded (0 to 1)."""
@@ -58,8 +67,12 @@ class Grounds:
     def calls(self, tool: ToolSpec) -> list[dict[str, Any]]:
         """Return the arguments of every call of a tool that is founded; empty where a required one is not."""
         schema = Schema(tool.parameters)
-        found = list(self._bind(tool, schema))[:MOST_CALLS]
-        return [arguments for arguments in found if schema.accepts(arguments)]
+        found = {canonical(arguments): arguments for arguments in self._bind(tool, schema)}
+        return [
+            arguments
+            for arguments in itertools.islice(found.values(), MOST_CALLS)
+            if schema.accepts(arguments)
+        ]
 
     def _bind(self, tool: ToolSpec, schema: Schema) -> Iterator[dict[str, Any]]:
         properties = schema.properties(schema.root)
@@ -79,7 +92,10 @@ class Grounds:
             for v in self._optional(n, schema.resolve(s), schema)
         }
         for arguments in _combined(found):
-            yield {**arguments, **{n: v for n, v in extra.items() if v not in arguments.values()}}
+            more = {n: v for n, v in extra.items() if v not in arguments.values()}
+            yield {
+                n: v for n in properties for v in [(arguments | more).get(n, _LEFT_OUT)] if v is not _LEFT_OUT
+            }
 
     def _optional(self, name: str, part: dict[str, Any], schema: Schema) -> Iterator[Any]:
         """Yield a value where the task clearly states one; the default serves otherwise."""
@@ -202,57 +218,36 @@ class Grounds:
                 yield Value(value, score, f"input {key}" if items is not None else "", i)
 
     def _from_rows(self, tool: ToolSpec, name: str, part: dict[str, Any], schema: Schema) -> Iterator[Value]:
-        seen: set[str] = set()
         single = kind_of(name, "", str(part.get("format", ""))) in ("id", "url", "email")
         for i, row in enumerate(self.case.rows):
-            folder = _says_folder(row.data)
+            score, found = max((row.found(n) for n in _full_names(tool, name)), key=lambda pair: pair[0])
+            value = schema.coerce(found, part) if score else None
+            if value is None or (single and " " in str(value)):
+                continue
+            folder = _says_folder(row.data) or str(value).endswith("/")
             if (row.origin == tool.name and not folder) or (folder and not _is_folder_like(name, tool)):
                 continue
-            score, found = max((row.get(n) for n in _full_names(tool, name)), key=lambda pair: pair[0])
-            value = schema.coerce(found, part) if score else None
-            if single and " " in str(value):
-                continue
-            if (
-                value is not None
-                and canonical(value) not in seen
-                and not (part.get("type") == "string" and len(str(value)) > 20_000)
-            ):
-                seen.add(canonical(value))
+            if not isinstance(value, str) or len(value) <= LONGEST_ARGUMENT:
                 yield Value(value, score, f"rows {row.origin}", i)
 
     def _labelled(self, name: str, part: dict[str, Any], schema: Schema) -> list[Value]:
-        parts = [
-            w for w in name_words(name) if stem(w) not in PLAIN_WORDS and w not in STOP_WORDS
-        ] or name_words(name)
-        whole = " ".join(name_words(name))
+        """Return what the texts call by a parameter's name: `order A-17`, `3 days`, `from Bern`."""
+        parts = [w for w in name_words(name) if len(w) > 1]
+        telling = [w for w in parts if stem(w) not in PLAIN_WORDS and w not in STOP_WORDS] or parts
         for text in self.texts:
-            for word in dict.fromkeys([whole, *reversed(parts)]):
+            for word in dict.fromkeys([" ".join(parts), *reversed(telling)] if parts else ()):
                 found = after(word, text)
                 if part.get("type") in ("integer", "number"):
-                    found = [
-                        *found,
-                        *(
-                            m.group(1)
-                            for m in re.finditer(
-                                rf"(?<![\w.])(\d+(?:\.\d+)?) {re.escape(singular(word))}", text
-                            )
-                        ),
-                    ]
+                    counted = re.compile(rf"(?<![\w.])(\d+(?:\.\d+)?) {re.escape(singular(word))}(?:s|es)?\b")
+                    found += counted.findall(text)
                 fitting = [v for f in found if (v := schema.coerce(f, part)) is not None]
                 if fitting:
                     return [Value(v, 0.8, f"{name} said", i) for i, v in enumerate(fitting)]
-        if name_words(name)[:1] and name_words(name)[0] in (
-            "from",
-            "to",
-            "source",
-            "target",
-            "destination",
-            "origin",
-        ):
-            word = "from" if name_words(name)[0] in ("from", "source", "origin") else "to"
-            fitting = [v for f in after(word, self.told) if (v := schema.coerce(f, part)) is not None]
-            return [Value(v, 0.75) for v in fitting[:1]]
-        return []
+        word = _DIRECTIONS.get(parts[0], "") if parts else ""
+        stated = (
+            [v for f in after(word, self.told) if (v := schema.coerce(f, part)) is not None] if word else []
+        )
+        return [Value(v, 0.75) for v in stated[:1]]
 
     def _query(self, tool: ToolSpec) -> list[Value]:
         """Return what to search for: the question first, and simpler words where that found nothing."""
@@ -323,7 +318,7 @@ def _combined(found: dict[str, list[Value]]) -> Iterator[dict[str, Any]]:
             for value in values:
                 tables.setdefault(key, {}).setdefault(value.row, {})[name] = value.value
     whole = [list(_full_rows(rows)) for rows in tables.values()]
-    for choice in itertools.islice(itertools.product(*whole), MOST_CALLS):
+    for choice in itertools.islice(itertools.product(*whole), MOST_COMBINATIONS):
         yield fixed | {name: value for row in choice for name, value in row.items()}
 
 
@@ -347,6 +342,14 @@ def key_terms(text: str) -> list[str]:
     return list(dict.fromkeys(kept))
 
 
+_DIRECTIONS = {
+    "from": "from",
+    "source": "from",
+    "origin": "from",
+    "to": "to",
+    "target": "to",
+    "destination": "to",
+}
 _ITEM = (
     r"(?:\w+[ -]){0,2}(?:items?|points?|lines?|sentences?|bullets?|facts?|entries|examples?|sources?|titles?|"
     r"names?|findings?|ideas?|reasons?|results?|words?|quotes?|passages?|citations?|documents?)"

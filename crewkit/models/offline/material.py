@@ -11,8 +11,8 @@ from typing import Any, cast
 from crewkit.core.messages import ChatMessage
 from crewkit.models.base import Request
 from crewkit.models.offline.lexicon import INSTRUCTIONS
-from crewkit.models.offline.names import SOURCE_NAMES, TEXT_NAMES, match
-from crewkit.models.offline.words import name_words, one_line, singular, stem, stems, words
+from crewkit.models.offline.names import FILE_WORDS, FOLDER_WORDS, SOURCE_NAMES, TEXT_NAMES, match
+from crewkit.models.offline.words import name_stems, name_words, one_line, singular, stem, stems, words
 
 NOTE = "(offline model: extracted by rule, not written by a language model)"
 """The last line of every text answer."""
@@ -76,9 +76,21 @@ class Row:
     """Name of the tool or the task it is from."""
     call: int = -1
     """Position of the call; -1 for an earlier task's result."""
+    asked: dict[str, Any] = field(default_factory=dict[str, Any])
+    """The short arguments of the call: what else is true of the object."""
 
     def get(self, name: str, least: float = 0.7) -> tuple[float, Any]:
         """Return how well a value fits a name (0 to 1) and the value; 0 where none reaches `least`."""
+        found = self.found(name, least)
+        asked = max(
+            ((match(name, key), value) for key, value in self.asked.items()),
+            key=lambda p: p[0],
+            default=found,
+        )
+        return found if found[0] or asked[0] < least else asked
+
+    def found(self, name: str, least: float = 0.7) -> tuple[float, Any]:
+        """Do the same without the arguments of the call."""
         best: tuple[float, Any] = (0.0, None)
         for key, value in self.data.items():
             score = max(match(name, key), match(name, f"{self.noun}_{key}") if self.noun else 0.0)
@@ -97,7 +109,7 @@ class Row:
     def source(self) -> str:
         """Where the row says it is from; empty where it does not."""
         for name in SOURCE_NAMES:
-            value = self.data.get(name)
+            value = self.data.get(name, self.asked.get(name))
             if isinstance(value, str) and value:
                 start, end = self.data.get("start"), self.data.get("end")
                 return f"{value}:{start}-{end}" if isinstance(start, int) and isinstance(end, int) else value
@@ -140,8 +152,8 @@ class Case:
         generic = {stem(word) for word in INSTRUCTIONS}
         told = [self.question] if self.question else [self.assignment.description]
         found = {word: 1.0 for text in told for word in stems(text) if word not in generic}
-        for value in self.assignment.inputs.values() if not self.question else ():
-            if len(value) < LONG_INPUT:
+        for key, value in self.assignment.inputs.items() if not self.question else ():
+            if len(value) < LONG_INPUT and not set(name_stems(key)) & (FILE_WORDS | FOLDER_WORDS):
                 found |= {word: 1.0 for word in stems(value) if word not in generic}
         return found
 
@@ -166,6 +178,8 @@ def read(request: Request) -> Case:
         texts = {k: v for k, v in assignment.inputs.items() if v.count(" ") >= 3 and v != _asked(assignment)}
     passages += [Passage(value, key) for key, value in texts.items()]
     complaints, question = _later(request.messages, first, assignment)
+    if not passages and (told := _told(assignment, question)):
+        passages = [Passage(told, "")]
     return Case(request, assignment, question, calls, tuple(rows), tuple(passages), complaints)
 
 
@@ -232,6 +246,16 @@ def _asked(assignment: Assignment) -> str:
     return " ".join(part.strip() for part in parts if part.endswith("?"))
 
 
+def _told(assignment: Assignment, question: str) -> str:
+    """Return what the task itself tells beside what it asks: the last resort."""
+    text = assignment.description
+    if question:
+        parts = re.split(r"(?<=[.!?\n])\s+", text)
+        return " ".join(part for part in parts if not part.endswith("?")) if len(parts) > 1 else ""
+    _, _, given = text.partition("\n\n") if "\n\n" in text else text.partition(": ")
+    return given if len(given) >= LONG_INPUT else ""
+
+
 def _calls(messages: tuple[ChatMessage, ...]) -> Iterator[Call]:
     results = {m.tool_call_id: m.content for m in messages if m.role == "tool"}
     turn = 0
@@ -256,7 +280,14 @@ def _result_rows(calls: tuple[Call, ...]) -> Iterator[Row]:
             data = decode(call.text)
             data = _listed(call.text) if data is None else data
             if data is not None:
-                yield from find_rows(data, _noun(call.name), call.name, position)
+                asked = {
+                    k: v for k, v in call.arguments.items() if isinstance(v, int | float) or _is_short(v)
+                }
+                yield from find_rows(data, _noun(call.name), call.name, position, asked)
+
+
+def _is_short(value: Any) -> bool:
+    return isinstance(value, str) and len(value) < 300
 
 
 def _listed(text: str) -> Any:
@@ -271,8 +302,18 @@ def _noun(tool: str) -> str:
     return singular(name_words(tool)[-1]) if name_words(tool) else "result"
 
 
-def find_rows(data: Any, noun: str, origin: str, call: int = -1) -> Iterator[Row]:
-    """Yield every object in JSON data, outer ones first; bare values count as objects of one key."""
+def find_rows(
+    data: Any, noun: str, origin: str, call: int = -1, asked: dict[str, Any] | None = None
+) -> Iterator[Row]:
+    """Yield every object in JSON data, outer ones first; bare values count as objects of one key.
+
+    Args:
+        data: What is searched.
+        noun: What its objects are, as far as no key says.
+        origin: Name of the tool or task it is from.
+        call: Position of the call it is from.
+        asked: The call's short arguments.
+    """
     stack: list[tuple[Any, str, dict[str, Any]]] = [(data, noun, {})]
     while stack:
         value, noun, around = stack.pop()
@@ -280,7 +321,7 @@ def find_rows(data: Any, noun: str, origin: str, call: int = -1) -> Iterator[Row
             own: dict[str, Any] = {key: v for key, v in row.items() if not _nested(v) or _plain_list(v)}
             merged = {**around, **own}
             if own:
-                yield Row(merged, own, noun, origin, call)
+                yield Row(merged, own, noun, origin, call, asked or {})
             inner: list[tuple[Any, str, dict[str, Any]]] = [
                 (v, singular(k), merged) for k, v in row.items() if _nested(v)
             ]
@@ -288,7 +329,7 @@ def find_rows(data: Any, noun: str, origin: str, call: int = -1) -> Iterator[Row
         elif (items := as_array(value)) is not None:
             stack += reversed([(item, noun, around) for item in items])
         elif value is not None and value != "":
-            yield Row({**around, noun: value}, {noun: value}, noun, origin, call)
+            yield Row({**around, noun: value}, {noun: value}, noun, origin, call, asked or {})
 
 
 def _nested(value: Any) -> bool:

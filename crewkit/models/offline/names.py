@@ -22,6 +22,7 @@ email mail
 date day when
 amount total price sum value cost
 person user customer client author employee
+sender from author
 start begin from since
 end to until stop
 limit count k n top max size
@@ -83,6 +84,8 @@ def match(wanted: str, known: str) -> float:
         return 0.8
     if len(ours) > 1 and ours[-1] in PLAIN_WORDS and ours[:-1] == theirs:
         return 0.75
+    if len(theirs) > 1 and theirs[-1] in ID_WORDS and theirs[:-1] == ours:
+        return 0.72
     if (len(ours) == 1 or len(theirs) == 1) and any(ours[-1] in g and theirs[-1] in g for g in _GROUPS):
         return 0.7
     if set(ours[:-1]) == set(theirs[:-1]) and any(ours[-1] in g and theirs[-1] in g for g in _GROUPS):

@@ -210,7 +210,10 @@ class Filler:
         return list(dict.fromkeys(names))
 
     def _fit(self, row: Row, leaves: list[str]) -> int:
-        return sum(row.get(leaf)[0] > 0 for leaf in leaves)
+        prose = bool(row.text)
+        return sum(
+            row.get(leaf)[0] > 0 or (prose and (name_stems(leaf) or ("",))[-1] in _PROSE) for leaf in leaves
+        )
 
     def _by_score(self, rows: list[Row]) -> list[Row]:
         return sorted(rows, key=lambda row: -self.scores.get(id(row), 0.0))
@@ -332,7 +335,7 @@ class Filler:
         elif last in _NOTES:
             texts = [NOTE]
         else:
-            texts = [s.line for s in self.relevant]
+            texts = [s.line for s in self.relevant] or self.choose.topics
         return [fitted for t in texts[:count] if (fitted := fit_text(t, self.schema.without_null(items)))]
 
     def _number(self, part: dict[str, Any], name: str, row: Row | None) -> Filled:
@@ -441,7 +444,7 @@ def narrowed(row: Row, text: str, at: int) -> Row:
         if end - start != len(whole):
             return row
         moved |= {"start": start + at, "end": start + at + len(text)}
-    return Row(moved, {k: moved[k] for k in row.own}, row.noun, row.origin, row.call)
+    return Row(moved, {k: moved[k] for k in row.own}, row.noun, row.origin, row.call, row.asked)
 
 
 def _as_row(sentence: Sentence) -> Row:

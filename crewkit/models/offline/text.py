@@ -44,7 +44,8 @@ def _lines(case: Case) -> list[str]:
     if not case.question:
         chosen.sort(key=lambda sentence: sentence.order)
     if count == 1 and chosen:
-        return [_cited(chosen[0])]
+        alike = [s for s in found if s.passage.whole and chosen[0].passage.whole][:USUAL]
+        return ["; ".join(_cited(s) for s in alike or chosen)]
     return [f"- {_cited(sentence)}" for sentence in chosen]
 
 

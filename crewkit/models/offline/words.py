@@ -85,14 +85,18 @@ def name_stems(name: str) -> tuple[str, ...]:
 
 
 def sentences(text: str) -> Iterator[tuple[int, int, str]]:
-    """Yield each sentence as (start, end, heading above it), offsets in characters."""
+    """Yield each sentence as (start, end, heading above it), offsets in characters; headings that end the text too."""
     heading = ""
+    headings: list[tuple[int, int, str]] = []
     for start, end in _blocks(text):
         block = text[start:end].strip()
         if block.startswith("#") and "\n" not in block:
             heading = block.lstrip("# ").rstrip("# ")
+            headings += ((a, b, "") for a, b in _trimmed(text, start, end))
         else:
+            headings.clear()
             yield from ((a, b, heading) for a, b in _split(text, start, end))
+    yield from headings
 
 
 def _blocks(text: str) -> Iterator[tuple[int, int]]:

@@ -1,3 +1,4 @@
+import asyncio
 import gc
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
@@ -95,6 +96,12 @@ VENDOR = [
 ]
 
 
+async def settled() -> None:
+    """Let litellm's thread finish, so that what it leaves behind is reported here and not in another test."""
+    await asyncio.get_running_loop().shutdown_default_executor()
+    gc.collect()
+
+
 class TestLitellm(ModelConformance):
     pytestmark = [*VENDOR, pytest.mark.parametrize("route", ["openai", "hosted_vllm"], scope="class")]
 
@@ -106,7 +113,7 @@ class TestLitellm(ModelConformance):
     async def speaking(self, talk: Talk) -> AsyncGenerator[Model]:
         async with serving(talk) as url:
             yield LitellmModel(f"{self.route}/m", api_base=url)
-        gc.collect()  # what litellm left behind is reported here, and not in another test
+        await settled()
 
 
 class TestLitellmStreamed(ModelConformance):
@@ -116,4 +123,4 @@ class TestLitellmStreamed(ModelConformance):
     async def speaking(self, talk: Talk) -> AsyncGenerator[Model]:
         async with serving(talk) as url:
             yield LitellmModel("openai/m", api_base=url, stream=True)
-        gc.collect()
+        await settled()

@@ -1,7 +1,9 @@
 """Through the real litellm to a real server on loopback."""
 
+import gc
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -17,6 +19,14 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Item '.*' on TypedDict class:UserWarning"),  # litellm's streams
     pytest.mark.filterwarnings("ignore:Accessing the 'model_:DeprecationWarning"),  # likewise
 ]
+
+
+@pytest.fixture(autouse=True)
+def _left_behind() -> Iterator[None]:
+    """Report what a test left open in that test, and not in another."""
+    yield
+    gc.collect()
+
 
 SEARCH = ToolSpec(
     "search", "Search the web.", {"type": "object", "properties": {"query": {"type": "string"}}}

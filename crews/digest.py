@@ -46,6 +46,7 @@ class Digest(BaseModel):
     points: list[Point]
 
 
+@tool(effects="read")
 def list_folder(folder: str) -> list[str]:
     """Return the documents in a folder; stop the run where there is nothing to digest."""
     files = [path.as_posix() for path in list_documents(Path(folder))]
@@ -79,7 +80,8 @@ async def index_folder(folder: str, context: ToolContext) -> dict[str, int]:
         How many passages each file has.
     """
     documents = read_folder(folder)
-    await context.memory.add([record for records in documents.values() for record in records])
+    for records in documents.values():
+        await context.memory.add(records)
     return {file: len(records) for file, records in documents.items()}
 
 
@@ -133,6 +135,7 @@ def check_digest(digest: Digest) -> str | None:
     return check_quotes([quote for point in digest.points for quote in point.quotes])
 
 
+@tool(effects="read")
 def render(folder: str, digest: Digest) -> str:
     """Write the digest as Markdown: its points, then each quote with its file and offsets."""
     cited = list({(q.file, q.quote): q for point in digest.points for q in point.quotes}.values())

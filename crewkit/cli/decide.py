@@ -185,9 +185,14 @@ def _decide(id: str, decision: str, note: str, run: str) -> None:
         if first := decide(journal, question, decision, note):
             raise InputError(_already(first))
         left = len(questions(journal, question.run))
-    more = f"{count(left, 'question')} of this run still open: crewkit approvals {question.run}"
+        alive = any(info.alive for info in journal.runs() if info.run == question.run)
     say("Approved." if decision == "approve" else "Denied.", err=True)
-    say(more if left else f"Go on with it: crewkit resume {question.run}", err=True)
+    if left:
+        say(f"{count(left, 'question')} of this run still open: crewkit approvals {question.run}", err=True)
+    elif alive:
+        say(f"The run goes on. Watch it: crewkit show {question.run} --follow", err=True)
+    else:
+        say(f"Go on with it: crewkit resume {question.run}", err=True)
 
 
 def _find(journal: Journal, names: Sequence[str], id: str) -> Pending:

@@ -292,7 +292,7 @@ def _answer(result: Result, manner: Manner) -> None:
                 "approvals": list(result.approvals),
             }
         )
-    elif result.status != "paused" and result.output not in (None, {}):
+    elif result.ok and result.output is not None:
         text = (
             result.output
             if isinstance(result.output, str)

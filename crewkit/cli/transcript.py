@@ -56,6 +56,11 @@ class Transcript:
         self._events = events
         self._root = tree(events, alive=alive)
         self._messages = messages(events)
+        self._threads: dict[str, list[Node]] = {}
+        """Task to what was said in it between agents, a node for each thread."""
+        for node in self._root.walk():
+            if node.kind == "step" and _is_thread(node):
+                self._threads.setdefault(node.task, []).append(node)
         self._task = task
         self._agent = agent
         self._limit = lines
@@ -145,6 +150,9 @@ class Transcript:
                 yield from self._bus(event, indent + 1)
         yield from self._told(node, indent + 1)
         yield from self._children(node, indent + 1)
+        for thread in self._threads.get(node.path, ()):
+            yield Line([(f"thread {thread.path}", "bold")], indent + 1)
+            yield from self._others(thread, indent + 2)
         for event in bus:
             if event.data.get("kind") != "assignment":
                 yield from self._bus(event, indent + 1)
@@ -163,7 +171,7 @@ class Transcript:
                 yield from self._tool(child, indent)
             elif child.kind == "ask":
                 yield from self._ask(child, indent)
-            else:
+            elif not _is_thread(child):
                 yield from self._others(child, indent)
                 yield from self._children(child, indent)
 
@@ -191,7 +199,9 @@ class Transcript:
     def _turn(self, node: Node, indent: int) -> Iterator[Line]:
         model = next((child for child in node.children if child.kind == "model"), None)
         answered = model.data("model.finished") if model else {}
-        yield Line([(node.title, "bold"), ("  ", ""), (_cost_of(answered), "dim")], indent)
+        # Within a call, a colleague is at work who is not the task's agent.
+        who = f"{node.agent}, " if "/tool:" in node.path else ""
+        yield Line([(f"{who}{node.title}", "bold"), ("  ", ""), (_cost_of(answered), "dim")], indent)
         yield from self._told(node, indent + 1)
         if model:
             yield from self._model(model, indent + 1)
@@ -241,7 +251,10 @@ class Transcript:
         started, finished, checked = (
             node.data(f"tool.{type}") for type in ("started", "finished", "checked")
         )
-        call = call_text(node.title, started.get("arguments"))
+        name = str(
+            next((data["tool"] for data in (started, checked, finished) if data.get("tool")), node.title)
+        )
+        call = call_text(name, started.get("arguments"))
         if node.agent == node.task.rpartition("/")[2]:  # a function that is a task: its parameters' sources
             call = call.replace('"', "")
         outcome = outcome_of(finished) if finished else node.status
@@ -337,6 +350,10 @@ class Transcript:
             yield Line([(f"… {count(len(lines) - self._limit, 'more line')}", "dim")], indent + 1, bar=True)
 
 
+def _is_thread(node: Node) -> bool:
+    return any("kind" in event.data for event in node.events if event.type == "message.recorded")
+
+
 def _labelled(label: str, text: str, indent: int = 1, style: str = "") -> Iterator[Line]:
     if text:
         yield Line([(f"{label:{_LABEL}}", "dim"), (one_line(text), style)], indent)
@@ -415,6 +432,8 @@ def _quantity(value: Any) -> str:
 
 
 def _limit(data: Data) -> str:
+    if "rounds" in data:
+        return f"{data['rounds']} of {data.get('cap')} rounds: {data.get('why')}"
     counted = f"{data.get('level')}: {data.get('used')} of {data.get('cap')} {data.get('limit')}"
     return str(data.get("why") or counted)
 

@@ -5,6 +5,7 @@ import sqlite3
 from inline_snapshot import snapshot
 from rich.console import Console
 
+from crewkit.cli.group import serve
 from crewkit.cli.show import drawn
 from crewkit.cli.transcript import Line
 from crewkit.core.events import Draft
@@ -98,6 +99,55 @@ def test_a_run_whose_process_died_says_so(write_run, invoke):
         "Its process died, or was killed, without a word. It can be resumed."
         in invoke("show", "r-dead").output
     )
+
+
+def test_questions_between_agents_stand_in_their_thread(write_run, invoke):
+    said = {"thread": "draft Ann and Bob", "round": 1, "data": {}}
+    write_run(
+        "r-talk",
+        [
+            Draft("run.started", data={"crew": "x"}),
+            Draft("task.started", "draft", {"agent": "Ann"}, "draft", "Ann"),
+            Draft(
+                "message.recorded",
+                "draft Ann and Bob",
+                {
+                    "id": "q",
+                    "kind": "question",
+                    "sender": "Ann",
+                    "to": "Bob",
+                    "content": "When is it due?",
+                    **said,
+                },
+                "draft",
+                "Ann",
+            ),
+            Draft(
+                "message.recorded",
+                "draft Ann and Bob",
+                {"id": "a", "kind": "answer", "sender": "Bob", "to": "Ann", "content": "On Monday.", **said},
+                "draft",
+                "Bob",
+            ),
+            Draft("decision.made", "draft/1/tool:0/Bob/1", {"offered": []}, "draft", "Bob"),
+        ],
+    )
+    shown = invoke("show", "r-talk").output
+    thread = shown[shown.index("  thread draft Ann and Bob") : shown.index("history")]
+    assert thread.split("\n")[1:5] == [
+        "    question  Ann → Bob, round 1",
+        "      | When is it due?",
+        "    answer  Bob → Ann, round 1",
+        "      | On Monday.",
+    ]
+    assert "Bob, turn 1" in shown
+
+
+def test_a_journal_that_is_no_journal_is_one_clear_message(folder, capsys):
+    (folder / ".crewkit").mkdir()
+    (folder / ".crewkit" / "journal.db").write_bytes(b"not a database, but long enough" * 100)
+    assert serve(["show", "@last"]) == 1
+    assert capsys.readouterr().err.startswith("Error: The journal ")
 
 
 def test_a_damaged_journal_is_shown_as_far_as_it_goes(kept, folder, invoke):

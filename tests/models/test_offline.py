@@ -427,6 +427,21 @@ async def test_what_a_complaint_names_is_left_out_of_the_next_answer() -> None:
     assert {c.file for f in TypeAdapter(list[Finding]).validate_json(again) for c in f.citations} == {"a.md"}
 
 
+async def test_a_complaint_about_one_quote_spares_another_of_the_same_file() -> None:
+    answer = json.dumps(
+        [
+            {"file": "docs/a.md", "quote": "The oven is new."},
+            {"file": "docs/a.md", "quote": "Bread\nis sold."},
+        ]
+    )
+    upstream = {"notes": answer}
+    loop = Loop()
+    assert len(await loop.run("Copy the quotes.", upstream=upstream, type=list[dict[str, str]])) == 2
+    complaint = "Your answer was not accepted: - not in 'docs/a.md': 'Bread\\nis sold.'"
+    again = json.loads(await loop.ask(ChatMessage("user", complaint)))
+    assert [entry["quote"] for entry in again] == ["The oven is new."]
+
+
 async def test_results_that_were_cut_are_still_read() -> None:
     rows = [
         {"name": f"crane {i}", "note": f"Crane {i} lifts {i + 10} tons in calm weather."} for i in range(200)

@@ -15,6 +15,7 @@ from crewkit.models.offline.material import NOTE, Case, Row, as_array, as_object
 from crewkit.models.offline.mentions import kind_of, mentions
 from crewkit.models.offline.names import PLAIN_WORDS, SOURCE_NAMES, TEXT_NAMES, match
 from crewkit.models.offline.rank import Sentence, best, ranked
+from crewkit.models.offline.repair import refused, without
 from crewkit.models.offline.schema import DEEPEST, Schema, fit_text
 from crewkit.models.offline.words import clip, name_stems, one_line, singular, stem
 
@@ -70,7 +71,7 @@ def answer_data(case: Case) -> Any:
 
 def _answer(case: Case, schema: Schema, most: int) -> Any:
     filled = Filler(case, schema, most).fill(schema.root, "answer", None, 0).value
-    value = _without(filled, _refused(case), schema, schema.root)
+    value = without(filled, refused(case))
     for candidate in (value, filled):
         if schema.accepts(candidate):
             return candidate
@@ -458,46 +459,3 @@ def _as_row(sentence: Sentence) -> Row:
 
 def _origin(row: Row) -> str:
     return next((v for name in SOURCE_NAMES if isinstance(v := row.data.get(name), str) and v), "")
-
-
-def _refused(case: Case) -> list[tuple[Any, str]]:
-    return [(decode(answer), why) for answer, why in case.complaints]
-
-
-def _without(value: Any, refused: list[tuple[Any, str]], schema: Schema, part: Any) -> Any:
-    """Leave out the list entries that a complaint names, by a text of theirs or by their number."""
-    banned = {canonical(entry) for answer, why in refused for entry in _blamed(answer, why)}
-    if not banned:
-        return value
-    if (items := as_array(value)) is not None:
-        return [_without(item, refused, schema, part) for item in items if canonical(item) not in banned]
-    if (row := as_object(value)) is not None:
-        return {k: _without(v, refused, schema, part) for k, v in row.items()}
-    return value
-
-
-def _blamed(answer: Any, why: str) -> list[Any]:
-    found: list[Any] = []
-    stack: list[Any] = [answer]
-    while stack:
-        value = stack.pop()
-        if (row := as_object(value)) is not None:
-            stack += row.values()
-        elif (items := as_array(value)) is not None:
-            counted = {
-                int(n) for n in re.findall(r"\b(?:item|point|entry|citation|number|source) (\d{1,3})\b", why)
-            }
-            placed = {int(n) + 1 for n in re.findall(r"[\[./](\d{1,3})\b", why)}
-            for i, item in enumerate(items, 1):
-                if i in counted | placed or any(len(t) > 7 and t in why for t in _strings(item)):
-                    found.append(item)
-            stack += items
-    return found
-
-
-def _strings(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    if (row := as_object(value)) is not None:
-        return [text for v in row.values() for text in _strings(v)]
-    return [text for v in as_array(value) or () for text in _strings(v)]

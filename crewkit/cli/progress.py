@@ -33,6 +33,7 @@ class TaskView:
     path: str
     needs: tuple[str, ...] = ()
     agent: str = ""
+    """Who does it; empty for a function or a crew."""
     status: str = "waiting"
     """waiting, running, asking (a person), completed, failed, skipped."""
     doing: str = ""
@@ -104,7 +105,8 @@ class Progress:
                 self.limits = data.get("limits") or {}
                 for task in data.get("tasks") or ():
                     name, needs = str(task.get("name")), tuple(map(str, task.get("needs") or ()))
-                    self.tasks[name] = TaskView(name, needs, str(task.get("agent") or ""))
+                    agent = str(task.get("agent") or "")
+                    self.tasks[name] = TaskView(name, needs, "" if agent == name else agent)
             case "run.resumed":
                 self._resume(data)
             case "run.paused":
@@ -143,7 +145,8 @@ class Progress:
         match event.type:
             case "task.started":
                 task.status, task.began = "running", event.t
-                task.agent = str(data.get("agent") or event.agent or task.agent)
+                agent = str(data.get("agent") or event.agent or task.agent)
+                task.agent = "" if agent == task.name else agent  # a function or a crew does it itself
             case "task.finished":
                 task.status, task.why = str(data.get("status", "")), _why(data)
                 task.seconds = float(data.get("seconds") or 0.0)

@@ -5,10 +5,10 @@ The public names load when they are first used, so that `import crewkit` costs n
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # importing `typing` for it would be half of what `import crewkit` costs
 if TYPE_CHECKING:
+    from typing import Any
+
     from crewkit.agents.agent import Agent
     from crewkit.agents.delegate import ask_colleague
     from crewkit.checks.scope import Grant, Scope
@@ -113,6 +113,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
     if name not in _ROOMS:
         raise AttributeError(f"module 'crewkit' has no attribute '{name}'")
     value = getattr(import_module(f"crewkit.{_ROOMS[name]}"), name)

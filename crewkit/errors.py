@@ -70,7 +70,12 @@ class ModelError(RunError):
     """
 
     def __init__(
-        self, message: str, *, retryable: bool = False, status: int | None = None, retry_after: float | None = None
+        self,
+        message: str,
+        *,
+        retryable: bool = False,
+        status: int | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.retryable = retryable

@@ -74,7 +74,9 @@ async def resume(crew: Crew, name: str, options: Options | None = None) -> Resul
         run = opened.run(lease, history)
         ended = _ending(history)
         if ended is not None and ended["status"] == "completed":
-            return _recalled(crew, run, ended, begun)
+            return _recalled(crew, run, ended)
+        if ended is not None and ended["status"] == "cancelled":
+            raise InputError(f"Run {id} was cancelled for good: {ended['why']} Start a new run.")
         changed = _changed(crew, run, begun)
         specs = _pinned(model_specs(crew, options), {} if options.model else begun["models"])
         models = resolve_models(crew, specs, options)
@@ -394,8 +396,7 @@ async def _conclude(
             "usage": used,
         }
     if session.limit is not None:
-        cap = {"limit": session.limit.limit, "why": str(session.limit)}
-        run.record("limit.exceeded", data=cap)
+        run.record("limit.exceeded", data={"limit": session.limit.limit, "why": str(session.limit)})
     run.record("run.paused" if status == "paused" else "run.finished", data=data)
     await run.commit(durable=True)
     return result
@@ -454,7 +455,7 @@ def _changed(crew: Crew, run: Run, begun: Data) -> list[str]:
     return names
 
 
-def _recalled(crew: Crew, run: Run, ended: Data, begun: Data) -> Result:
+def _recalled(crew: Crew, run: Run, ended: Data) -> Result:
     """Return the result of a run that is complete already, from the journal."""
     failed = {each["task"]: each["error"] for each in ended["report"]["failed"]}
     skipped = {each["task"]: each["why"] for each in ended["report"]["skipped"]}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +17,8 @@ from crewkit.errors import JournalError, ReplayError
 from crewkit.journal.base import Lease, Write
 from crewkit.journal.redact import Redactor
 from crewkit.journal.writer import Writer
+
+_log = logging.getLogger(__name__)
 
 Data = dict[str, Any]
 Listener = Callable[[Event], None]
@@ -36,10 +40,15 @@ class Waiting(Exception):
 class UnknownOutcome(Exception):
     """An effect was begun and nobody knows whether it happened: a question for a person, not an error."""
 
-    def __init__(self, path: str, started: Data) -> None:
+    def __init__(self, path: str, attempt: int) -> None:
         super().__init__(path)
         self.path = path
-        self.started = started
+        self.attempt = attempt
+        """The attempt that nobody knows about. Leave to try again is leave for the next one alone."""
+
+
+class LostOutcome(Exception):
+    """Raise this from what a step does: it was sent off and did not come back, so it may have happened."""
 
 
 @dataclass
@@ -51,7 +60,7 @@ class _TaskIndex:
     """Path to the newest attempt begun there and what it said it would do."""
     results: dict[str, Data] = field(default_factory=dict[str, Data])
     settled: set[str] = field(default_factory=set[str])
-    """Unrepeatable steps that a person wants tried once more."""
+    """Unrepeatable steps that may be tried once more: they are known to have failed, or a person said so."""
     verdicts: dict[str, Data] = field(default_factory=dict[str, Data])
     """Path to what a guardrail said there."""
     messages: dict[str, ChatMessage] = field(default_factory=dict[str, ChatMessage])
@@ -211,7 +220,8 @@ class Run:
 
         Raises:
             ReplayError: The journal holds another request at this path.
-            UnknownOutcome: It was begun, is not repeatable, and nobody knows how it ended.
+            UnknownOutcome: It was begun, is not repeatable, and nobody knows how it ended: a process died, or
+                `do` raised `LostOutcome`.
         """
         index = self._tasks.setdefault(task, _TaskIndex())
         attempt, begun = index.attempts.get(path, (0, {}))
@@ -220,7 +230,7 @@ class Run:
         if path in index.results:
             return index.results[path]
         if attempt and not repeatable and path not in index.settled:
-            raise UnknownOutcome(path, begun)
+            raise UnknownOutcome(path, attempt)
         index.settled.discard(path)
         attempt += 1
         index.attempts[path] = (attempt, intent)
@@ -232,8 +242,13 @@ class Run:
         except Waiting:
             raise
         except Exception as error:
-            failed = {"failed": {"type": type(error).__name__, "message": str(error)}}
+            lost = isinstance(error, LostOutcome)
+            failed: Data = {"failed": {"type": type(error).__name__, "message": str(error)}}
+            failed |= {"lost": True} if lost else {}
             self.record(f"{kind}.finished", path, failed, task=task, agent=agent, attempt=attempt)
+            if lost and not repeatable:
+                raise UnknownOutcome(path, attempt) from error
+            index.settled.add(path)
             raise
         index.results[path] = result
         self.record(f"{kind}.finished", path, result, task=task, agent=agent, attempt=attempt)
@@ -302,7 +317,10 @@ class Run:
         """Look again and again until cancelled."""
         while True:
             await self.clock.sleep(seconds)
-            await self.look()
+            with suppress(
+                JournalError
+            ):  # a look that fails is looked again; an append that fails ends the run
+                await self.look()
 
     def chunk(self, path: str, text: str, *, task: str, agent: str) -> None:
         """Show streamed text to the listeners. It is not recorded."""
@@ -342,7 +360,10 @@ class Run:
 
     def _tell(self, event: Event) -> None:
         for listener in self.listeners:
-            listener(event)
+            try:
+                listener(event)
+            except Exception:  # noqa: BLE001  a listener is not ours, and the run does not hang on it
+                _log.exception("A listener failed on %s", event.type)
 
     def _index(self, event: Event) -> None:
         data = event.data
@@ -366,8 +387,11 @@ class Run:
                 index.messages[data["id"]] = ChatMessage.from_data(data)
             case "model.started" | "tool.started":
                 index.attempts[event.path] = (event.attempt, data)
+                index.settled.discard(event.path)
             case "model.finished" | "tool.finished" if "failed" not in data:
                 index.results[event.path] = data
+            case "tool.finished" if not data.get("lost"):
+                index.settled.add(event.path)
             case "guardrail.checked":
                 index.verdicts[event.path] = data
             case _:

@@ -9,16 +9,12 @@ from typing import Any
 from crewkit.core.messages import ChatMessage, ToolCall, canonical, fingerprint
 from crewkit.core.verdict import Allow, Ask, Deny, Revise, Verdict
 from crewkit.journal.ask import ask
-from crewkit.journal.run import Run, UnknownOutcome
+from crewkit.journal.run import LostOutcome, Run, UnknownOutcome
 from crewkit.tools.arguments import InvalidArguments, convert_arguments, parse_arguments
 from crewkit.tools.call import Outcome, execute, unknown_tool
 from crewkit.tools.tool import Tool, ToolContext
 
 Data = dict[str, Any]
-
-
-class LostOutcome(Exception):
-    """An effect was sent off and did not come back: it may have happened."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +52,9 @@ class Gateway:
             )
         try:
             arguments = self.run.redactor.data(parse_arguments(call.arguments, tool))
+            convert_arguments(
+                arguments, tool
+            )  # a type's own validator may refuse what the schema lets through
         except InvalidArguments as error:
             return self._refuse(call, path, "invalid", "arguments", str(error))
         try:
@@ -87,7 +86,7 @@ class Gateway:
         text = self.run.message(finished["message"], task=self.task).content
         return ChatMessage("tool", text, tool_call_id=call.id)
 
-    async def _run(self, call: ToolCall, tool: Tool, arguments: Data, path: str, asked: int = 1) -> Data:
+    async def _run(self, call: ToolCall, tool: Tool, arguments: Data, path: str) -> Data:
         """Run a tool once per run; where it may have happened already, ask a person."""
         repeatable = tool.reads_only or tool.idempotent
         mark = fingerprint(tool.name, canonical(arguments))
@@ -115,7 +114,8 @@ class Gateway:
             return await self.run.step(
                 path, "tool", intent, do, task=self.task, agent=self.agent, repeatable=repeatable
             )
-        except (UnknownOutcome, LostOutcome):
+        except UnknownOutcome as unknown:
+            next_attempt = unknown.attempt + 1
             decision = ask(
                 self.run,
                 path,
@@ -123,18 +123,18 @@ class Gateway:
                 f"'{tool.name}' was begun and nobody knows whether it happened. Run it again?",
                 task=self.task,
                 agent=self.agent,
-                attempt=1 + asked,
+                attempt=next_attempt,
                 tool=tool.name,
                 arguments=arguments,
             )
         if decision.approved:
             self.run.settle(path, task=self.task)
-            return await self._run(call, tool, arguments, path, asked + 1)
+            return await self._run(call, tool, arguments, path)
         said = f" A person says: {decision.note}" if decision.note else ""
         text = (
             f"'{tool.name}' was begun and it is not known whether it happened. It must not be repeated.{said}"
         )
-        return self._record(call, "unknown", text, path, mark, attempt=1 + asked)
+        return self._record(call, "unknown", text, path, mark, attempt=next_attempt)
 
     def _result(self, call: ToolCall, outcome: Outcome, path: str, mark: str) -> Data:
         details: Data = {

@@ -6,9 +6,9 @@ It works from an assignment and nothing else, and knows of no crew.
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from crewkit.agents.agent import Agent
@@ -23,6 +23,7 @@ from crewkit.journal.ask import Decision, ask
 from crewkit.journal.run import Run, Waiting
 from crewkit.models.base import Answer, Model, Request, ToolSpec, Usage, Watch, request_fingerprint
 from crewkit.models.tokens import estimate_tokens
+from crewkit.tools.call import invoke
 from crewkit.tools.gateway import Gateway
 from crewkit.tools.tool import Tool
 
@@ -110,6 +111,8 @@ async def work(desk: Desk, assignment: str, fill: Callable[[str], str] = str) ->
             raise RunError(
                 f"{agent.role}'s answer was sent back {desk.revisions} times and is still wrong. {problem}"
             )
+        for call in answer.tool_calls:
+            conversation.add(ChatMessage("tool", "Not called.", tool_call_id=call.id))
         conversation.add(ChatMessage("user", problem))
 
 
@@ -310,8 +313,7 @@ async def look(guardrail: Callable[[Any], Any], value: Any) -> Data:
 async def judge(guardrail: Callable[[Any], Any], value: Any) -> Verdict:
     """Return a guardrail's verdict; one that breaks denies."""
     try:
-        said = await asyncio.to_thread(guardrail, value)
-        said = await said if inspect.isawaitable(said) else said
+        said = await invoke(partial(guardrail, value), {})
     except Exception as error:  # noqa: BLE001  the guardrail's own code
         return Deny(f"it failed with {type(error).__name__}: {error}")
     if said is None:

@@ -78,7 +78,7 @@ class Output:
         from pydantic import ValidationError
 
         try:
-            return self._adapter.validate_json(json.dumps(data), strict=None)
+            return self._adapter.validate_json(json.dumps(data, allow_nan=False), strict=None)
         except (ValidationError, ValueError, RecursionError) as error:
             raise WrongAnswer(_problems(error)) from error
 
@@ -103,6 +103,15 @@ class Output:
     def text(self, data: Any) -> str:
         """Write JSON data of this type as people and models read it."""
         return data if isinstance(data, str) else json.dumps(data, ensure_ascii=False, indent=2)
+
+
+def as_json(value: Any, where: str) -> Any:
+    """Turn a value of any type into JSON data.
+
+    Raises:
+        RunError: It has no JSON form.
+    """
+    return value if isinstance(value, str) else Output(Any, where).dump(value)
 
 
 def _refuse(constant: str) -> None:

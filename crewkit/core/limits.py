@@ -46,7 +46,9 @@ class Limits:
 
     def __post_init__(self) -> None:
         for name, cap in self.caps().items():
-            if cap is not None and (isinstance(cap, bool) or cap <= 0):
+            if cap is None:
+                continue
+            if isinstance(cap, bool) or not isinstance(cap, int | float) or not cap > 0:  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise DefinitionError(
                     f"Limits({name}={cap!r}): a cap is a number above 0, or None for no cap."
                 )
@@ -92,7 +94,9 @@ class Meter:
         self._caps = limits.caps()
         self._reserved_tokens = 0
         self._reserved_usd = 0.0
-        self._lineage: tuple[Meter, ...] = tuple(dict.fromkeys((self, *(m for p in parents for m in p._lineage))))
+        self._lineage: tuple[Meter, ...] = tuple(
+            dict.fromkeys((self, *(m for p in parents for m in p._lineage)))
+        )
         self._waiters: list[asyncio.Future[None]] = []
 
     async def reserve(self, tokens: int, usd: float | None) -> Reservation:

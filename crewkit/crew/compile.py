@@ -104,7 +104,7 @@ def compile_crew(crew: Crew) -> Plan:
     order = topological(graph)
     _placeholders(crew, inputs)
     jobs = {name: _job(tasks[name], graph, crew, inputs) for name in order}
-    _scopes(jobs)
+    _scopes(crew, jobs)
     needed = {need for needs in graph.values() for need in needs}
     return Plan(jobs, inputs, agents, tuple(name for name in tasks if name not in needed))
 
@@ -300,9 +300,11 @@ def _bind_function(
     return arguments, output
 
 
-def _scopes(jobs: Mapping[str, Job]) -> None:
+def _scopes(crew: Crew, jobs: Mapping[str, Job]) -> None:
     """Refuse grants for tools that nobody has, and tools that a task grants where a scope forbids them."""
-    by_agent: dict[int, tuple[Agent, list[Tool]]] = {}
+    by_agent: dict[int, tuple[Agent, list[Tool]]] = {
+        id(agent): (agent, [*agent.tools]) for agent in crew.agents
+    }
     for job in jobs.values():
         if job.agent is None:
             continue
@@ -318,6 +320,20 @@ def _scopes(jobs: Mapping[str, Job]) -> None:
     for agent, tools in by_agent.values():
         if agent.scope is not None:
             agent.scope.known(tools, f"The scope of agent '{agent.role}'")
+    if crew.scope is not None:
+        crew.scope.known(_tools(crew, jobs), f"The scope of crew '{crew.name}'")
+
+
+def _tools(crew: Crew, jobs: Mapping[str, Job]) -> Iterable[Tool]:
+    """Yield every tool that somebody in a crew, or in a crew inside it, has."""
+    from crewkit.crew.crew import Crew
+
+    for agent in crew.agents:
+        yield from agent.tools
+    for job in jobs.values():
+        yield from job.tools
+        if isinstance(job.task.do, Crew):
+            yield from _tools(job.task.do, job.task.do.plan.jobs)
 
 
 def tool_definition(tool: Tool) -> str:

@@ -13,11 +13,11 @@ from typing import Any
 
 import crewkit
 from crewkit.agents.agent import ModelSpec
-from crewkit.agents.output import Output, WrongAnswer
+from crewkit.agents.output import Output, WrongAnswer, as_json
 from crewkit.coordinator.schedule import Outcome
 from crewkit.core.events import Event
 from crewkit.core.limits import CREW_LIMITS
-from crewkit.core.messages import fingerprint
+from crewkit.core.messages import COORDINATOR, fingerprint
 from crewkit.crew.crew import REQUIRED, Crew
 from crewkit.crew.options import Options
 from crewkit.crew.result import Report, Result, Status
@@ -138,7 +138,7 @@ def check_inputs(crew: Crew, given: Mapping[str, Any]) -> Data:
             raise InputError(f"Crew '{crew.name}' needs the input '{name}'{about}. Give it: -i {name}=…")
         try:
             output = Output(wanted.type, f"Input '{name}'")
-            values[name] = output.load(given[name]) if name in given else wanted.default
+            values[name] = _typed(output, given[name]) if name in given else wanted.default
             output.dump(values[name])
         except (WrongAnswer, RunError, TypeError) as error:
             kind = getattr(wanted.type, "__name__", wanted.type)
@@ -148,18 +148,28 @@ def check_inputs(crew: Crew, given: Mapping[str, Any]) -> Data:
     return values
 
 
+def _typed(output: Output, given: Any) -> Any:
+    """Read a value that is JSON data or of the type already."""
+    try:
+        return output.load(given)
+    except TypeError:
+        return output.load(output.dump(given))
+
+
 def model_specs(
     crew: Crew, options: Options, prefix: str = "", inherited: ModelSpec = None
 ) -> dict[str, ModelSpec]:
     """Say which model each agent's task uses, by path: task, agent, crew, options, `CREWKIT_MODEL`, offline."""
-    base = crew.model or inherited or options.model or options.environ.get("CREWKIT_MODEL") or "offline"
+    named = crew.model or inherited or options.model or options.environ.get("CREWKIT_MODEL")
+    base = named or "offline"
     specs: dict[str, ModelSpec] = {prefix: base}
     for job in crew.plan.jobs.values():
         if job.kind == "agent" and job.agent is not None:
             specs[prefix + job.name] = job.task.model or job.agent.model or base
         elif isinstance(job.task.do, Crew):
-            specs |= model_specs(job.task.do, options, f"{prefix}{job.name}/", base)
-    specs |= {f"{prefix}@{agent.role}": agent.model or base for agent in crew.agents}
+            specs |= model_specs(job.task.do, options, f"{prefix}{job.name}/", named)
+    own = {role: agent.model or named for role, agent in crew.plan.agents.items()} | {COORDINATOR: named}
+    specs |= {f"{prefix}@{role}": spec for role, spec in own.items() if spec}
     return specs
 
 
@@ -222,7 +232,7 @@ def _beginning(
     return {
         "crew": crew.name,
         "target": options.target or None,
-        "inputs": {name: _json(value) for name, value in inputs.items()},
+        "inputs": {name: as_json(value, f"Input '{name}'") for name, value in inputs.items()},
         "models": {path: named(path, spec) for path, spec in specs.items()},
         "definitions": {job.name: job.definition for job in crew.plan.jobs.values()},
         "tasks": [
@@ -245,10 +255,6 @@ def _beginning(
         "pid": os.getpid(),
         "host": socket.gethostname(),
     }
-
-
-def _json(value: Any) -> Any:
-    return value if isinstance(value, str) else Output(type(value), "Input").dump(value)
 
 
 def _segment() -> str:

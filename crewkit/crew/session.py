@@ -44,7 +44,7 @@ class Session:
     ) -> None:
         self.run = run
         self.models = models
-        """Path of an agent's task to its model; `""` to the crew's, which speaks for the coordinator."""
+        """Path of an agent's task to its model; `@role` to that of a colleague or coordinator who has one."""
         self.inputs = inputs
         self.spent = spent
         self.bus = (options.bus or Bus)(self._record)

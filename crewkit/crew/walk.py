@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ from crewkit.agents.agent import Agent
 from crewkit.agents.conversation import Conversation
 from crewkit.agents.delegate import ask_colleague, for_colleagues
 from crewkit.agents.loop import Desk, look, work
-from crewkit.agents.output import Output, WrongAnswer
+from crewkit.agents.output import Output, WrongAnswer, as_json
 from crewkit.agents.prompt import assignment_text, question_text, shorten
 from crewkit.checks.scope import Scope
 from crewkit.coordinator.bus import assignment
@@ -32,9 +32,9 @@ from crewkit.errors import (
     ToolError,
 )
 from crewkit.journal.ask import ask
-from crewkit.journal.run import UnknownOutcome, Waiting
+from crewkit.journal.run import LostOutcome, UnknownOutcome, Waiting
 from crewkit.tools.call import invoke
-from crewkit.tools.gateway import Gateway, LostOutcome
+from crewkit.tools.gateway import Gateway
 from crewkit.tools.tool import UNDECLARED, Tool, ToolContext
 
 Data = dict[str, Any]
@@ -73,6 +73,7 @@ class Walk:
         self.plan: Plan = crew.plan
         self.crew = crew
         self.inputs = inputs
+        self._shown = {name: as_json(value, f"Input '{name}'") for name, value in inputs.items()}
         self.limits = (limits or crew.limits).over(CREW_LIMITS)
         self._session = session
         self._run = session.run
@@ -83,16 +84,30 @@ class Walk:
         self.meter = Meter(level, replace(self.limits, seconds=None), parents)
         self._agent_meters: dict[str, Meter] = {}
         self._task_meters: dict[str, Meter] = {}
+        self._inner: dict[str, Walk] = {}
+        """The crews inside tasks: a task that is entered again goes on with the same, which knows what it used."""
         self._restore()
         self._schedule = Schedule(self.plan.graph(), self._do, skipped=self._skipped)
 
     async def run(self) -> Mapping[str, Outcome]:
-        """Run all tasks and return what became of each."""
+        """Run all tasks and return what became of each. May be called again, where some waited for a person."""
+        self._schedule = Schedule(self.plan.graph(), self._do, skipped=self._skipped)
         self._session.enter(self._schedule)
         try:
             return await self._schedule.run()
         finally:
             self._session.leave(self._schedule)
+
+    async def in_time(self) -> Mapping[str, Outcome]:
+        """Run all tasks of a crew inside a task, within the crew's own cap on seconds."""
+        cap = self.limits.cap("seconds")
+        try:
+            async with asyncio.timeout(cap):
+                return await self.run()
+        except TimeoutError as error:
+            raise LimitExceeded(
+                f"{self.meter.level}: {cap:g} of {cap:g} seconds used.", limit="seconds"
+            ) from error
 
     def outputs(self) -> dict[str, Any]:
         """Return the typed outputs of the tasks that completed."""
@@ -118,8 +133,7 @@ class Walk:
     async def _attempt(self, job: Job, path: str) -> Outcome:
         """Do a task; turn whatever is its own trouble into an outcome."""
         try:
-            async with asyncio.timeout(_seconds(job)):
-                return Outcome("completed", await self._output(job, path))
+            return Outcome("completed", await self._in_time(job, path))
         except Waiting as waiting:
             return Outcome("waiting", why="A person must decide.", approvals=tuple(waiting.approvals))
         except (JournalError, ReplayError):
@@ -129,14 +143,25 @@ class Walk:
                 self._session.drain(error)
                 return Outcome("stopped", why=str(error), error=error)
             return self._failed(job, error)
-        except TimeoutError:
-            return self._failed(job, RunError(f"It was not done within its {_seconds(job):g} seconds."))
         except CrewkitError as error:
             return self._failed(job, error)
 
+    async def _in_time(self, job: Job, path: str) -> Any:
+        cap, seconds = job.task.limits.cap("seconds"), _seconds(job)
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._output(job, path)
+        except TimeoutError as error:
+            if seconds == cap:
+                raise LimitExceeded(
+                    f"Task '{job.name}': {cap:g} of {cap:g} seconds used.", limit="seconds"
+                ) from error
+            raise RunError(f"It was not done within its {seconds:g} seconds.") from error
+
     def _failed(self, job: Job, error: CrewkitError) -> Outcome:
         passes = job.task.on_failure == "continue"
-        return Outcome("failed", why=str(error), error=error, passes=passes)
+        why = self._run.redactor.text(str(error))  # as a resumed run reads it: who goes on without is told
+        return Outcome("failed", why=why, error=error, passes=passes)
 
     def _finish(self, job: Job, path: str, outcome: Outcome, seconds: float) -> None:
         meter = self._task_meters.get(job.name)
@@ -202,24 +227,35 @@ class Walk:
             job.name,
             self._fill(job.task.description),
             self._fill(job.task.expected_output),
-            {name: value for name, value in self.inputs.items()},
+            self._shown,
             self._upstream(job),
             job.output.schema,
         )
+        return await self._give(job, path, text, lambda content: work(desk, content, self._fill))
+
+    async def _give(self, job: Job, path: str, text: str, do: Callable[[str], Awaitable[Any]]) -> Any:
+        """Assign a task over the bus; return the output that the report brings.
+
+        Args:
+            job: The task.
+            path: Its path, which is the thread.
+            text: The assignment.
+            do: Does what the assignment that arrived says, and returns the output as JSON data.
+        """
 
         async def answering(received: Message) -> Message:
             try:
-                data = await work(desk, received.content, self._fill)
+                output = await do(received.content)
             except (JournalError, ReplayError):
                 raise
             except CrewkitError as error:
-                return _failure(agent.role, received, error)
-            said = shorten(job.output.text(data), 2_000)
+                return _failure(job.worker, received, error)
+            said = shorten(job.output.text(output), 2_000)
             return Message(
-                "report", agent.role, received.sender, path, received.round, said, {"output": data}
+                "report", job.worker, received.sender, path, received.round, said, {"output": output}
             )
 
-        reply = await self._session.bus.exchange(assignment(agent.role, path, text), answering)
+        reply = await self._session.bus.exchange(assignment(job.worker, path, text), answering)
         if reply.kind != "report":
             raise _raised(reply)
         return reply.data["output"]
@@ -285,7 +321,7 @@ class Walk:
         """Put a question to a colleague and return the answer: one round of the thread between the two."""
         to, question = str(arguments["to"]), str(arguments["question"])
         role, path = asker.agent.role, self._prefix + asker.job.name
-        thread = f"{path} {role} and {to}"
+        thread = f"{asker.path} {role} and {to}"
         earlier = [
             (str(said["question"]), answer)
             for call, answer in conversation.before(at, ask_colleague.name)
@@ -306,9 +342,7 @@ class Walk:
             self._desk(helper, self._colleague_model(to, asker.job), tuple(colleague.tools)), steps=5
         )
         last = cap is not None and round == cap
-        text = question_text(
-            role, question, earlier, dict(self.inputs), self._known(asker.job, to), last=last
-        )
+        text = question_text(role, question, earlier, self._shown, self._known(asker.job, to), last=last)
 
         async def answering(received: Message) -> Message:
             try:
@@ -368,46 +402,37 @@ class Walk:
         }
         name = tool.name if tool else getattr(function, "__name__", task.name)
 
-        async def answering(received: Message) -> Message:
-            async def do(_attempt: int) -> Data:
-                begun = self._run.clock.monotonic()
-                try:
-                    value = await invoke(function, arguments, tool.timeout if tool else None)  # pyright: ignore[reportArgumentType]
-                except TimeoutError as error:
-                    if not repeatable:
-                        raise LostOutcome(str(error)) from error
-                    raise ToolError(
-                        f"{name}() did not return within {tool.timeout if tool else 0:g} seconds."
-                    ) from error
-                except Exception as error:
-                    raise ToolError(f"{name}() raised {type(error).__name__}: {error}") from error
-                output = self._run.redactor.data(job.output.dump(value))
-                seconds = round(self._run.clock.monotonic() - begun, 4)
-                return {
-                    "tool": name,
-                    "outcome": "ok",
-                    "output": output,
-                    "fingerprint": mark,
-                    "seconds": seconds,
-                }
+        async def do(_attempt: int) -> Data:
+            begun = self._run.clock.monotonic()
+            try:
+                value = await invoke(function, arguments, tool.timeout if tool else None)  # pyright: ignore[reportArgumentType]
+            except TimeoutError as error:
+                if not repeatable:
+                    raise LostOutcome(str(error)) from error
+                raise ToolError(
+                    f"{name}() did not return within {tool.timeout if tool else 0:g} seconds."
+                ) from error
+            except Exception as error:
+                raise ToolError(f"{name}() raised {type(error).__name__}: {error}") from error
+            output = self._run.redactor.data(job.output.dump(value))
+            seconds = round(self._run.clock.monotonic() - begun, 4)
+            return {"tool": name, "outcome": "ok", "output": output, "fingerprint": mark, "seconds": seconds}
 
-            mark = fingerprint(name, canonical(shown))
-            intent: Data = {
-                "tool": name,
-                "arguments": shown,
-                "effects": list(effects),
-                "idempotent": repeatable,
-                "key": fingerprint(self._run.id, at),
-                "fingerprint": mark,
-            }
+        async def call(_content: str) -> Any:
             finished = await self._once(at, intent, do, path, job.worker, repeatable)
-            said = shorten(job.output.text(finished["output"]), 2_000)
-            data = {"output": finished["output"]}
-            return Message("report", received.to, received.sender, path, 1, said, data)
+            return finished["output"]
 
+        mark = fingerprint(name, canonical(shown))
+        intent: Data = {
+            "tool": name,
+            "arguments": shown,
+            "effects": list(effects),
+            "idempotent": repeatable,
+            "key": fingerprint(self._run.id, at),
+            "fingerprint": mark,
+        }
         said = f"Call {name}({', '.join(f'{parameter}: {source}' for parameter, source in shown.items())})."
-        reply = await self._session.bus.exchange(assignment(job.worker, path, said), answering)
-        output = reply.data["output"]
+        output = await self._give(job, path, said, call)
         await self._accept(job, path, output)
         return output
 
@@ -420,14 +445,12 @@ class Walk:
 
     async def _once(self, at: str, intent: Data, do: Any, task: str, agent: str, repeatable: bool) -> Data:  # noqa: FBT001
         """Run a function's step once; where it may have happened already, ask a person."""
-        asked = 1
         while True:
             try:
                 return await self._run.step(
                     at, "tool", intent, do, task=task, agent=agent, repeatable=repeatable
                 )
-            except (UnknownOutcome, LostOutcome):
-                asked += 1
+            except UnknownOutcome as unknown:
                 decision = ask(
                     self._run,
                     at,
@@ -435,7 +458,7 @@ class Walk:
                     f"'{intent['tool']}' was begun and nobody knows whether it happened. Run it again?",
                     task=task,
                     agent=agent,
-                    attempt=asked,
+                    attempt=unknown.attempt + 1,
                     tool=intent["tool"],
                     arguments=intent["arguments"],
                 )
@@ -493,18 +516,20 @@ class Walk:
                 n: self._value(s) if s in self.plan.jobs else self.inputs[s] for n, s in job.arguments.items()
             },
         }
-        walk = Walk(
-            self._session,
-            crew,
-            inputs,
-            prefix=f"{path}/",
-            parents=(self._task_meter(job),),
-            ceiling=ceiling,
-            depth=self._depth + 1,
-        )
+        if job.name not in self._inner:
+            self._inner[job.name] = Walk(
+                self._session,
+                crew,
+                inputs,
+                prefix=f"{path}/",
+                parents=(self._task_meter(job),),
+                ceiling=ceiling,
+                depth=self._depth + 1,
+            )
+        walk = self._inner[job.name]
 
-        async def answering(received: Message) -> Message:
-            outcomes = await walk.run()
+        async def run(_content: str) -> Any:
+            outcomes = await walk.in_time()
             waits = [id for outcome in outcomes.values() for id in outcome.approvals]
             if waits:
                 raise Waiting(waits)
@@ -514,22 +539,23 @@ class Walk:
                 if outcome.status == "stopped":
                     raise LimitExceeded(outcome.why, limit="run")
                 if outcome.status == "failed" and crew.plan.jobs[name].task.on_failure == "fail":
-                    error = RunError(f"Task '{name}' of crew '{crew.name}' failed: {outcome.why}")
-                    return _failure(job.worker, received, error)
+                    kind = Denied if isinstance(outcome.error, Denied) else RunError
+                    raise kind(f"Task '{name}' of crew '{crew.name}' failed: {outcome.why}")
             done = {
                 name: outcomes[name].output
                 for name in crew.plan.final
                 if outcomes[name].status == "completed"
             }
             output = next(iter(done.values()), None) if len(crew.plan.final) == 1 else done
-            said = shorten(Output(Any).text(output), 2_000)
-            return Message("report", job.worker, received.sender, path, 1, said, {"output": output})
+            try:
+                return job.output.dump(job.output.load(output))
+            except WrongAnswer as error:
+                raise RunError(
+                    f"The output of crew '{crew.name}' is not what the task promises. {error}"
+                ) from error
 
         said = f"Run crew '{crew.name}' with {canonical({k: str(v)[:80] for k, v in inputs.items()})}."
-        reply = await self._session.bus.exchange(assignment(job.worker, path, said), answering)
-        if reply.kind != "report":
-            raise _raised(reply)
-        return job.output.dump(job.output.load(reply.data["output"]))
+        return await self._give(job, path, said, run)
 
     # Meters and models
 
@@ -563,7 +589,7 @@ class Walk:
         return self._session.models[path]
 
     def _fill(self, text: str) -> str:
-        return fill(text, self.inputs)
+        return fill(text, {name: Output().text(value) for name, value in self._shown.items()})
 
 
 def _seconds(job: Job) -> float | None:

@@ -189,7 +189,13 @@ def resolve_models(crew: Crew, specs: Mapping[str, ModelSpec], options: Options)
             continue
         mark = repr(spec) if isinstance(spec, str) else f"{id(spec)}"
         if mark not in made:
-            made[mark] = resolve(spec, environ=options.environ, offline=OfflineModel)
+            made[mark] = resolve(
+                spec,
+                environ=options.environ,
+                offline=OfflineModel,
+                stream=options.listener is not None,
+                clock=options.clock,
+            )
         models[path] = made[mark]
     if any(cap is not None for cap in _money(crew, options)):
         for path, model in models.items():

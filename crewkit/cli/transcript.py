@@ -254,7 +254,7 @@ class Transcript:
         name = str(
             next((data["tool"] for data in (started, checked, finished) if data.get("tool")), node.title)
         )
-        call = call_text(name, started.get("arguments"))
+        call = call_text(name, started.get("arguments", _arguments(checked)))
         if node.agent == node.task.rpartition("/")[2]:  # a function that is a task: its parameters' sources
             call = call.replace('"', "")
         outcome = outcome_of(finished) if finished else node.status

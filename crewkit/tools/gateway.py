@@ -65,7 +65,7 @@ class Gateway:
             case Deny(why) | Revise(why):
                 return self._refuse(call, path, "denied", "scope", why)
             case Ask(question):
-                self._checked(path, tool.name, "ask", "scope", question)
+                self._checked(path, tool.name, "ask", "scope", question, arguments)
                 decision = ask(
                     self.run,
                     path,
@@ -155,14 +155,16 @@ class Gateway:
             **details,
         }
 
-    def _checked(self, path: str, tool: str, verdict: str, by: str, why: str) -> None:
-        data = {"tool": tool, "verdict": verdict, "by": by, **({"why": why} if why else {})}
+    def _checked(self, path: str, tool: str, verdict: str, by: str, why: str, arguments: Any = None) -> None:
+        data = {"tool": tool, "verdict": verdict, "by": by}
+        if verdict != "allow":
+            data |= {"why": why, "arguments": arguments}
         self.run.record("tool.checked", path, data, task=self.task, agent=self.agent)
 
     def _refuse(self, call: ToolCall, path: str, outcome: str, by: str, why: str) -> ChatMessage:
         """Record that nothing was called, and tell the model why."""
         why = self.run.redactor.text(why)
-        self._checked(path, call.name, "deny", by, why)
+        self._checked(path, call.name, "deny", by, why, call.arguments)
         self._record(call, outcome, why, path, "")
         return ChatMessage("tool", why, tool_call_id=call.id)
 

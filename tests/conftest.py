@@ -1,0 +1,57 @@
+"""What tests of whole crews share: a journal of their own, and what a person does to it from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crewkit.core.events import Draft
+from crewkit.crew.options import Options
+from crewkit.journal.base import Journal, Write
+from crewkit.journal.sqlite import SqliteJournal
+
+MakeOptions = Callable[..., Options]
+Decide = Callable[..., list[str]]
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Iterator[SqliteJournal]:
+    with SqliteJournal(tmp_path / "runs" / "journal.db") as journal:
+        yield journal
+
+
+@pytest.fixture
+def make_options(runs: SqliteJournal) -> MakeOptions:
+    """Options on the test's journal, with nothing of this machine's environment."""
+
+    def make(**given: Any) -> Options:
+        return Options(**{"journal": runs, "environ": {}, **given})
+
+    return make
+
+
+@pytest.fixture
+def decide(runs: SqliteJournal) -> Decide:
+    """Decide what waits, as another process does: by another handle on the same file."""
+
+    def decide(run: str, decision: str = "approve", note: str = "", only: str = "") -> list[str]:
+        with SqliteJournal(runs.path) as elsewhere:
+            return decide_all(elsewhere, run, decision, note, only)
+
+    return decide
+
+
+def decide_all(journal: Journal, run: str, decision: str, note: str, only: str) -> list[str]:
+    events = list(journal.events(run))
+    decided = {event.data["id"] for event in events if event.type == "approval.decided"}
+    asked = [event for event in events if event.type == "approval.requested" and only in event.path]
+    waiting = [event for event in asked if event.data["id"] not in decided]
+    for event in waiting:
+        id = event.data["id"]
+        data = {"id": id, "decision": decision, "note": note, "by": "a test"}
+        draft = Draft("approval.decided", event.path, data, event.task, event.agent, key=f"decided {id}")
+        journal.append([Write(run, [draft], None)])
+    return [event.data["id"] for event in waiting]

@@ -210,7 +210,7 @@ async def _answer(model: Model, request: Request, watch: Watch) -> Answer:
 def _answered(desk: Desk, answer: Answer, path: str, intent: Data, seconds: float) -> Data:
     run = desk.run
     redact = run.redactor.text
-    calls = tuple(ToolCall(c.id, c.name, redact(c.arguments)) for c in answer.tool_calls)
+    calls = tuple(ToolCall(redact(c.id), redact(c.name), redact(c.arguments)) for c in answer.tool_calls)
     message = ChatMessage("assistant", redact(answer.content), calls)
     return {
         "model": answer.model or desk.model.name,

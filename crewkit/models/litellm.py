@@ -9,6 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from copy import deepcopy
 from dataclasses import replace
 from functools import cache
 from typing import Any, cast
@@ -104,7 +105,8 @@ class LitellmModel:
             "timeout": request.timeout,
         }
         if request.tools:
-            asked["tools"] = [tool_data(tool) for tool in request.tools]
+            # litellm removes keywords from schemas in place; ours are part of the request's fingerprint.
+            asked["tools"] = deepcopy([tool_data(tool) for tool in request.tools])
         if request.temperature is not None:
             asked["temperature"] = request.temperature
         if self._stream:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from copy import deepcopy
 
 from crewkit.core.messages import ChatMessage, ToolCall
 from crewkit.errors import ModelError
-from crewkit.models.base import Answer, Model, Request, ToolSpec, Watch
+from crewkit.models.base import Answer, Model, Request, ToolSpec, Watch, request_fingerprint
 
 Talk = Sequence[Answer | ModelError]
 """What the model says, turn by turn."""
@@ -135,9 +136,8 @@ class ModelConformance:
 
     async def test_the_request_is_not_changed(self) -> None:
         """A request can be sent again: its fingerprint stands."""
-        from crewkit.models.base import request_fingerprint
-
-        before = request_fingerprint(ASKED)
+        request = deepcopy(ASKED)
         async with self.speaking([LAST]) as model:
-            await model.answer(ASKED, Watch())
-        assert request_fingerprint(ASKED) == before
+            await model.answer(request, Watch())
+        assert request_fingerprint(request) == request_fingerprint(ASKED)
+        assert request == ASKED

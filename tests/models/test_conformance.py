@@ -1,5 +1,4 @@
 import asyncio
-import gc
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
@@ -7,7 +6,7 @@ import pytest
 
 from crewkit.core.events import Event
 from crewkit.errors import ModelError
-from crewkit.models.base import Answer, Model, Request, request_fingerprint
+from crewkit.models.base import Answer, Model, Request, Watch, request_fingerprint
 from crewkit.models.chat import ChatModel
 from crewkit.models.fallback import Fallback
 from crewkit.models.litellm import LitellmModel
@@ -38,7 +37,6 @@ class TestRecorded(ModelConformance):
     async def speaking(self, talk: Talk) -> AsyncGenerator[Model]:
         """Record, turn by turn, what the suite is going to ask."""
         from crewkit.core.messages import ChatMessage
-        from crewkit.models.base import Watch
 
         scripted, events, messages = ScriptedModel([*talk]), list[Event](), ASKED.messages
         for turn in range(len(talk)):
@@ -86,41 +84,45 @@ class TestRetryingFallback(ModelConformance):
             yield Fallback([broken, RetryingModel(ChatModel("m", url), Retry(attempts=2, first=0.001))])
 
 
-# Importing litellm takes seconds. Its streams warn, and cancelled in its first step it leaves a coroutine behind.
+# Importing litellm takes seconds, and its streams warn.
 VENDOR = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:Item '.*' on TypedDict class:UserWarning"),
     pytest.mark.filterwarnings("ignore:Accessing the 'model_:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 
-async def settled() -> None:
-    """Let litellm's thread finish, so that what it leaves behind is reported here and not in another test."""
-    await asyncio.get_running_loop().shutdown_default_executor()
-    gc.collect()
-
-
-class TestLitellm(ModelConformance):
-    pytestmark = [*VENDOR, pytest.mark.parametrize("route", ["openai", "hosted_vllm"], scope="class")]
-
-    @pytest.fixture(autouse=True)
-    def _route(self, route: str) -> None:
-        self.route = route
+class Litellm(ModelConformance):
+    route = "openai"
+    stream = False
 
     @asynccontextmanager
     async def speaking(self, talk: Talk) -> AsyncGenerator[Model]:
         async with serving(talk) as url:
-            yield LitellmModel(f"{self.route}/m", api_base=url)
-        await settled()
+            yield LitellmModel(f"{self.route}/m", api_base=url, stream=self.stream)
+
+    async def test_it_can_be_cancelled_and_asked_again(self) -> None:
+        """Cancelled once the request is out: before that, litellm leaves a coroutine behind that warns later."""
+        async with ChatServer(["Noon."], faults=["hang"]) as server:
+            model = LitellmModel(f"{self.route}/m", api_base=server.url, stream=self.stream)
+            task = asyncio.create_task(model.answer(ASKED, Watch()))
+            while not server.requests:
+                await asyncio.sleep(0.01)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert (await model.answer(ASKED, Watch())).content == "Noon."
 
 
-class TestLitellmStreamed(ModelConformance):
+class TestLitellm(Litellm):
     pytestmark = VENDOR
 
-    @asynccontextmanager
-    async def speaking(self, talk: Talk) -> AsyncGenerator[Model]:
-        async with serving(talk) as url:
-            yield LitellmModel("openai/m", api_base=url, stream=True)
-        await settled()
+
+class TestLitellmVllm(Litellm):
+    pytestmark = VENDOR
+    route = "hosted_vllm"
+
+
+class TestLitellmStreamed(Litellm):
+    pytestmark = VENDOR
+    stream = True

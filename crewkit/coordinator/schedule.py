@@ -111,10 +111,11 @@ class Schedule:
         self._running.pop(name, None)
         if isinstance(outcome, BaseException):
             raise outcome
-        ready: deque[tuple[str, Outcome]] = deque([(name, outcome)])
-        while ready:
-            name, outcome = ready.popleft()
-            self.outcomes[name] = outcome
+        self.outcomes[name] = outcome
+        settled = deque([name])
+        while settled:
+            name = settled.popleft()
+            outcome = self.outcomes[name]
             if outcome.status in ("waiting", "stopped"):
                 continue
             for dependent in self._dependents[name]:
@@ -122,7 +123,8 @@ class Schedule:
                     continue
                 if not outcome.serves:
                     why = f"It needs '{name}', which {outcome.status if outcome.status == 'failed' else 'was skipped'}."
-                    ready.append((dependent, self._skipped(dependent, why)))
+                    self.outcomes[dependent] = self._skipped(dependent, why)
+                    settled.append(dependent)
                     continue
                 self._unmet[dependent] -= 1
                 if not self._unmet[dependent]:

@@ -65,7 +65,7 @@ class Walk:
         inputs: Mapping[str, Any],
         *,
         prefix: str = "",
-        limits: Limits | None = None,
+        limits: Limits,
         parents: tuple[Meter, ...] = (),
         ceiling: Scope | None = None,
         depth: int = 1,
@@ -74,7 +74,7 @@ class Walk:
         self.crew = crew
         self.inputs = inputs
         self._shown = {name: as_json(value, f"Input '{name}'") for name, value in inputs.items()}
-        self.limits = (limits or crew.limits).over(CREW_LIMITS)
+        self.limits = limits.over(CREW_LIMITS)
         self._session = session
         self._run = session.run
         self._prefix = prefix
@@ -140,7 +140,7 @@ class Walk:
             raise
         except LimitExceeded as error:
             if job.task.on_failure == "fail":
-                self._session.drain(error)
+                self._drain(error)
                 return Outcome("stopped", why=str(error), error=error)
             return self._failed(job, error)
         except CrewkitError as error:
@@ -156,7 +156,15 @@ class Walk:
                 raise LimitExceeded(
                     f"Task '{job.name}': {cap:g} of {cap:g} seconds used.", limit="seconds"
                 ) from error
-            raise RunError(f"It was not done within its {seconds:g} seconds.") from error
+            waited = _waited_for(self._run.under_way(path))
+            raise RunError(f"It was not done within its {seconds:g} seconds.{waited}") from error
+
+    def _drain(self, error: LimitExceeded) -> None:
+        """Start nothing more. Whether a crew inside a task takes the run with it, that task says."""
+        if self._prefix:
+            self._schedule.drain(str(error))
+        else:
+            self._session.drain(error)
 
     def _failed(self, job: Job, error: CrewkitError) -> Outcome:
         passes = job.task.on_failure == "continue"
@@ -522,6 +530,9 @@ class Walk:
                 crew,
                 inputs,
                 prefix=f"{path}/",
+                limits=crew.limits.over(
+                    replace(self.limits, tokens=None, usd=None, seconds=None, steps=None)
+                ),
                 parents=(self._task_meter(job),),
                 ceiling=ceiling,
                 depth=self._depth + 1,
@@ -590,6 +601,12 @@ class Walk:
 
     def _fill(self, text: str) -> str:
         return fill(text, {name: Output().text(value) for name, value in self._shown.items()})
+
+
+def _waited_for(intents: list[Data]) -> str:
+    """Say which models and tools a task was waiting for when its time was up."""
+    names = [f"{each['tool']}()" if "tool" in each else f"the model '{each['model']}'" for each in intents]
+    return f" It was waiting for {' and '.join(names)}." if names else ""
 
 
 def _seconds(job: Job) -> float | None:

@@ -71,6 +71,10 @@ TASK_LIMITS = Limits(tokens=None, usd=None, seconds=None, steps=25, rounds=None,
 AGENT_LIMITS = Limits(tokens=None, usd=None, seconds=None, steps=None, rounds=None, depth=None)
 
 
+_DIGITS = 9
+"""Of usd: what sums of floats are off by is no money."""
+
+
 @dataclass(slots=True)
 class Reservation:
     """What one call may use at most, held until it is settled."""
@@ -94,6 +98,7 @@ class Meter:
         self._caps = limits.caps()
         self._reserved_tokens = 0
         self._reserved_usd = 0.0
+        self._in_flight = 0
         self._lineage: tuple[Meter, ...] = tuple(
             dict.fromkeys((self, *(m for p in parents for m in p._lineage)))
         )
@@ -113,6 +118,7 @@ class Meter:
         for meter in self._lineage:
             meter._reserved_tokens += held.tokens
             meter._reserved_usd += held.usd
+            meter._in_flight += 1
             meter.steps += 1
         return held
 
@@ -120,7 +126,8 @@ class Meter:
         """Replace a reservation by what was used."""
         for meter in self._lineage:
             meter._reserved_tokens -= held.tokens
-            meter._reserved_usd -= held.usd
+            meter._in_flight -= 1
+            meter._reserved_usd = meter._reserved_usd - held.usd if meter._in_flight else 0.0
             meter._add(tokens, usd, seconds)
             meter._wake()
 
@@ -158,9 +165,9 @@ class Meter:
         for meter in self._lineage:
             for name, needed, used, reserved in meter._demands(held):
                 cap = meter._caps.get(name)
-                if cap is None or used + reserved + needed <= cap:
+                if cap is None or round(used + reserved + needed, _DIGITS) <= cap:
                     continue
-                if used + needed > cap or not reserved:
+                if round(used + needed, _DIGITS) > cap:
                     raise meter._exceeded(name, needed, used, cap)
                 return meter
         return None

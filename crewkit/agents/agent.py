@@ -43,4 +43,8 @@ class Agent:
         where = f"Agent '{self.role}'"
         if not self.goal.strip():
             raise DefinitionError(f"{where} has no goal. Say in a sentence what it is after.")
+        if self.max_tokens < 1:
+            raise DefinitionError(
+                f"{where}: max_tokens={self.max_tokens!r} leaves no room for an answer. Give a number above 0."
+            )
         object.__setattr__(self, "tools", as_tools(self.tools, where))

@@ -17,6 +17,11 @@ _FENCED = re.compile(r"```(?:json)?\s*\n(.*?)\n\s*```", re.DOTALL)
 class WrongAnswer(Exception):
     """An answer that is not of the type asked for. Its text is written for the model."""
 
+    def __init__(self, message: str, problem: str = "") -> None:
+        super().__init__(message)
+        self.problem = problem or message
+        """What is wrong, in a line for people."""
+
 
 @dataclass(frozen=True)
 class Output:
@@ -38,7 +43,7 @@ class Output:
         try:
             return json_schema(self.type)
         except DefinitionError as error:
-            raise DefinitionError(f"{self.where}: the output type cannot be described. {error}") from error
+            raise DefinitionError(f"{self.where}: the type cannot be described. {error}") from error
 
     @cached_property
     def _adapter(self) -> Any:
@@ -80,7 +85,7 @@ class Output:
         try:
             return self._adapter.validate_json(json.dumps(data, allow_nan=False), strict=None)
         except (ValidationError, ValueError, RecursionError) as error:
-            raise WrongAnswer(_problems(error)) from error
+            raise _wrong(error) from error
 
     def dump(self, value: Any) -> Any:
         """Turn a value into JSON data.
@@ -97,7 +102,10 @@ class Output:
             self.load(data)
         except (PydanticSerializationError, WrongAnswer, ValueError, RecursionError) as error:
             kind = getattr(self.type, "__name__", str(self.type))
-            raise RunError(f"{self.where} returned {_brief(value)}, which is not {kind}: {error}") from error
+            problem = error.problem if isinstance(error, WrongAnswer) else str(error)
+            raise RunError(
+                f"{self.where} returned {_brief(value)}, which is not {kind}: {problem}"
+            ) from error
         return data
 
     def text(self, data: Any) -> str:
@@ -118,19 +126,19 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _problems(error: Exception) -> str:
+def _wrong(error: Exception) -> WrongAnswer:
     from pydantic import ValidationError
 
     if not isinstance(error, ValidationError):
-        return f"Your answer does not fit the schema: {error}"
-    lines = [
-        f"- {'.'.join(str(part) for part in problem['loc']) or 'the whole answer'}: {problem['msg']}"
+        return WrongAnswer(f"Your answer does not fit the schema: {error}", str(error))
+    problems = [
+        (".".join(str(part) for part in problem["loc"]), problem["msg"])
         for problem in error.errors(include_url=False, include_input=False)[:20]
     ]
-    return (
-        "Your answer does not fit the schema:\n"
-        + "\n".join(lines)
-        + "\nAnswer again with the whole JSON value."
+    lines = "\n".join(f"- {place or 'the whole answer'}: {said}" for place, said in problems)
+    return WrongAnswer(
+        f"Your answer does not fit the schema:\n{lines}\nAnswer again with the whole JSON value.",
+        "; ".join(f"{place}: {said}" if place else said for place, said in problems),
     )
 
 

@@ -16,7 +16,7 @@ from crewkit.agents.output import Output
 from crewkit.checks.scope import Grant, Scope
 from crewkit.coordinator.graph import Graph, topological
 from crewkit.core.messages import COORDINATOR, canonical, fingerprint
-from crewkit.errors import DefinitionError, did_you_mean
+from crewkit.errors import DefinitionError, RunError, did_you_mean
 from crewkit.tools.tool import Tool, ToolContext, as_tools
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 JobKind = Literal["agent", "function", "crew"]
 
-PLACEHOLDER = re.compile(r"(?<!\{)\{([A-Za-z_][A-Za-z0-9_]*)\}(?!\})")
+_INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PLACEHOLDER = re.compile(r"\{\{(?P<literal>[A-Za-z_][A-Za-z0-9_]*)\}\}|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,10 @@ def _tasks(crew: Crew) -> dict[str, Task[Any]]:
     tasks: dict[str, Task[Any]] = {}
     for task in crew.tasks:
         if not isinstance(task, Task):  # pyright: ignore[reportUnnecessaryIsInstance]
+            what = getattr(task, "__name__", f"of type {type(task).__name__}")
             raise DefinitionError(
-                f"Crew '{crew.name}': {task!r} is not a task. Wrap it: Task(name, …, do=…)."
+                f"Crew '{crew.name}': one of its tasks is none, but {what}. Write Task(name, …), with do=… for a "
+                "function or a crew."
             )
         if task.name in tasks:
             raise DefinitionError(f"Crew '{crew.name}' has two tasks named '{task.name}'. Rename one.")
@@ -133,14 +136,32 @@ def _inputs(crew: Crew) -> dict[str, Input]:
         raise DefinitionError(
             f"Crew '{crew.name}': inputs={crew.inputs!r} is a text. Write inputs=['{crew.inputs}']."
         )
-    if not isinstance(crew.inputs, Mapping):
-        return {name: Input() for name in crew.inputs}
-    for name, given in crew.inputs.items():
-        if not isinstance(given, Input):  # pyright: ignore[reportUnnecessaryIsInstance]
+    given = crew.inputs if isinstance(crew.inputs, Mapping) else {name: Input() for name in crew.inputs}
+    for name, declared in given.items():
+        if not isinstance(declared, Input):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise DefinitionError(
-                f"Crew '{crew.name}': input '{name}' is {given!r}. Write Input('what it is', default=…)."
+                f"Crew '{crew.name}': input '{name}' is {declared!r}. Write Input('what it is', default=…)."
             )
-    return dict(crew.inputs)
+        _input(name, declared, f"Crew '{crew.name}': input '{name}'")
+    return dict(given)
+
+
+def _input(name: str, declared: Input, where: str) -> None:
+    from crewkit.crew.crew import REQUIRED
+
+    if not _INPUT_NAME.fullmatch(name):
+        raise DefinitionError(f"{where}: a name is letters, digits and '_', and starts with a letter.")
+    output = Output(declared.type, where)
+    _ = output.schema
+    if declared.default is REQUIRED:
+        return
+    try:
+        output.dump(declared.default)
+    except RunError as error:
+        kind = getattr(declared.type, "__name__", declared.type)
+        raise DefinitionError(
+            f"{where} has the default {declared.default!r}, which is not {kind}. Give another, or another type."
+        ) from error
 
 
 def _agents(crew: Crew) -> dict[str, Agent]:
@@ -184,12 +205,13 @@ def _placeholders(crew: Crew, inputs: Mapping[str, Input]) -> None:
     for agent in _agents(crew).values():
         texts += [(f"Agent '{agent.role}'", text) for text in (agent.goal, agent.backstory)]
     for where, text in texts:
-        for name in PLACEHOLDER.findall(text):
-            if name not in inputs:
+        for match in _PLACEHOLDER.finditer(text):
+            name = match["name"]
+            if name and name not in inputs:
                 known = f" Inputs: {', '.join(inputs)}." if inputs else ""
                 raise DefinitionError(
                     f"{where} uses {{{name}}}, which is not an input of the crew.{did_you_mean(name, inputs)}{known} "
-                    f"Declare it: Crew(…, inputs=['{name}']); for a literal brace write {{{{ and }}}}."
+                    f"Declare it: Crew(…, inputs=['{name}']), or write {{{{{name}}}}} to have it stand there as it is."
                 )
 
 
@@ -375,6 +397,5 @@ def _do_definition(do: object) -> str:
 
 
 def fill(text: str, inputs: Mapping[str, Any]) -> str:
-    """Put the inputs into a text's `{placeholders}`; `{{` and `}}` become braces."""
-    filled = PLACEHOLDER.sub(lambda match: str(inputs[match[1]]), text)
-    return filled.replace("{{", "{").replace("}}", "}")
+    """Put the inputs into a text's `{placeholders}`; `{{word}}` becomes `{word}`, other braces stay as they are."""
+    return _PLACEHOLDER.sub(lambda m: f"{{{m['literal']}}}" if m["literal"] else str(inputs[m["name"]]), text)

@@ -142,8 +142,9 @@ def check_inputs(crew: Crew, given: Mapping[str, Any]) -> Data:
             output.dump(values[name])
         except (WrongAnswer, RunError, TypeError) as error:
             kind = getattr(wanted.type, "__name__", wanted.type)
+            problem = error.problem if isinstance(error, WrongAnswer) else error.__cause__ or error
             raise InputError(
-                f"Input '{name}' is {given.get(name)!r}, which is not {kind}: {error}"
+                f"Input '{name}' is {given.get(name)!r:.200}, which is not {kind}: {problem}"
             ) from error
     return values
 

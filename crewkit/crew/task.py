@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
@@ -85,8 +86,12 @@ class Task(Generic[T]):
             raise DefinitionError(
                 f"{where}: on_failure={self.on_failure!r} is not 'fail', 'skip' or 'continue'."
             )
-        if self.timeout is not None and self.timeout <= 0:
+        if self.timeout is not None and not _is_above_0(self.timeout):
             raise DefinitionError(f"{where}: timeout={self.timeout!r} is not a number of seconds above 0.")
+        if self.revisions < 0:
+            raise DefinitionError(
+                f"{where}: revisions={self.revisions!r} is below 0. Say how many times an output may be sent back."
+            )
         if self.agent is not None and self.do is not None:
             raise DefinitionError(f"{where} has an agent and a function (`do`). Keep one: who does it?")
         if self.do is None and not self.description.strip():
@@ -98,6 +103,17 @@ class Task(Generic[T]):
         object.__setattr__(self, "guardrails", _sequence(self.guardrails, where, "guardrails"))
         if self.context is not None:
             object.__setattr__(self, "context", _sequence(self.context, where, "context"))
+        for need in (*self.needs, *(self.context or ())):
+            if not isinstance(need, Task | str):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise DefinitionError(
+                    f"{where} needs {need!r:.60}, which is neither a task nor the name of one."
+                )
+        for guardrail in self.guardrails:
+            if not callable(guardrail):
+                raise DefinitionError(
+                    f"{where}: the guardrail {guardrail!r:.60} is not a function. Write one that takes the output "
+                    "and returns None, or a sentence about what is wrong."
+                )
 
     def need_names(self) -> tuple[str, ...]:
         """Return the names of the tasks that must be finished first, each once."""
@@ -106,6 +122,10 @@ class Task(Generic[T]):
     def context_names(self) -> tuple[str, ...]:
         """Return the names of the tasks whose outputs are put before the agent."""
         return self.need_names() if self.context is None else _names(self.context)
+
+
+def _is_above_0(seconds: object) -> bool:
+    return isinstance(seconds, int | float) and 0 < seconds < math.inf
 
 
 def _names(tasks: Sequence[Task[Any] | str]) -> tuple[str, ...]:

@@ -1,132 +1,207 @@
-"""1. CPU per model step of an agent that makes 50 tool calls, journal on; and when the first request leaves."""
+"""1. CPU per model step of an agent that makes 50 tool calls, journal on, and what a request costs alone."""
 
+from __future__ import annotations
+
+import asyncio
 import json
-import os
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
-from table import Row, ms, times
-from work import CALLS
+from measure import Row, client, home, interleaved, medians, run, say
 
-from crewkit.testing.server import server_process
+CALLS = 50
+SERIES = 3
+ROUNDS = 3
+SIDES = (
+    "crewkit, ChatModel",
+    "httpx",
+    "openai client",
+    "litellm, hosted_vllm/",
+    "crewkit, LitellmModel hosted_vllm/",
+    "litellm, openai/",
+    "crewkit, LitellmModel openai/",
+)
 
-HERE = Path(__file__).parent
-SIDES = ("chat", "openai", "httpx", "through_litellm", "litellm", "litellm_openai")
-ROUNDS = 9
+
+def rows() -> list[Row]:
+    """Measure every side in turn against one server."""
+    from crewkit.testing.server import server_process
+
+    arguments = json.dumps({"query": "tides"})
+    with server_process("--calls", str(CALLS), "--tool", "search", "--arguments", arguments) as url:
+        figures = interleaved({side: lambda side=side: _client(side, url) for side in SIDES}, ROUNDS)
+    cost = medians(figures)
+    return [*_table(cost), _first_request()]
 
 
-class Side:
-    """A process that measures one side, a round at a time."""
+def _client(side: str, url: str) -> float:
+    with home() as folder:
+        return client("steps", side, url, folder).said
 
-    def __init__(self, name: str, url: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "side.py"), name, url],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
+
+def _table(cost: dict[str, float]) -> list[Row]:
+    raw = cost["openai client"]
+    chat = cost["crewkit, ChatModel"]
+    table = [
+        Row(
+            "CPU per step, ChatModel, 50 tool calls",
+            _ms(chat),
+            f"openai client alone {_ms(raw)}",
+            f"{chat / raw:.2f} ×",
+            "< 0.33 ×",
+            chat / raw < 1 / 3,
+        ),
+        Row("", _ms(chat), f"plain httpx {_ms(cost['httpx'])}", f"+ {_ms(chat - cost['httpx'])}"),
+    ]
+    for route in ("hosted_vllm/", "openai/"):
+        ours, alone = cost[f"crewkit, LitellmModel {route}"], cost[f"litellm, {route}"]
+        table.append(
+            Row(
+                f"CPU per step, LitellmModel by `{route}`",
+                _ms(ours),
+                f"litellm alone {_ms(alone)}",
+                f"+ {_ms(ours - alone)}",
+                "≤ 1 ms more",
+                ours - alone <= 0.001,
+            )
         )
-
-    def read(self) -> float:
-        assert self._process.stdout is not None
-        return json.loads(self._process.stdout.readline())
-
-    def play(self) -> float:
-        assert self._process.stdin is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-        return self.read()
-
-    def end(self) -> None:
-        self._process.communicate()
+    return table
 
 
-@contextmanager
-def sides(names: Sequence[str], url: str) -> Iterator[dict[str, Side]]:
-    started: dict[str, Side] = {}
-    try:
-        for name in names:
-            started[name] = Side(name, url)
-            started[name].read()
-        yield started
-    finally:
-        for side in started.values():
-            side.end()
-
-
-def cpu_per_step() -> dict[str, float]:
-    """Return seconds of CPU per step, by side: medians of rounds that take turns."""
-    arguments = ("--calls", str(CALLS), "--tool", "search", "--arguments", '{"query": "tides"}')
-    with server_process(*arguments) as url, sides(SIDES, url) as running:
-        rounds = [{name: side.play() for name, side in running.items()} for _ in range(ROUNDS)]
-    return {name: median(each[name] for each in rounds) for name in SIDES}
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.2f} ms"
 
 
 CREW = """
 from crewkit import Agent, Crew, Task
-
-agent = Agent("Clerk", "Answer.")
-crew = Crew([Task("greet", "Say hello.", agent=agent)])
+crew = Crew([Task("notes", "When is high water?", agent=Agent("Researcher", "Find facts."))])
 """
 
 
-def first_request() -> tuple[float, float]:
-    """Return the seconds from `crewkit run` to its first request, and those of a bare interpreter."""
-    first: list[float] = []
+def _first_request() -> Row:
+    """Time a whole `crewkit run` until its first request is at the server."""
+    from crewkit.testing.server import server_process
+
+    seconds: list[float] = []
     bare: list[float] = []
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        (home / "crew.py").write_text(CREW)
-        log = home / "requests.jsonl"
-        command = [str(Path(sys.executable).parent / "crewkit"), "run", "crew.py", "--model", "openai/any"]
-        with server_process("--log", str(log)) as url:
-            env = {**os.environ, "OPENAI_BASE_URL": url, "CREWKIT_HOME": str(home / "journal")}
-            for _ in range(5):
-                log.unlink(missing_ok=True)
+    for _ in range(5):
+        with home() as folder:
+            (folder / "crew.py").write_text(CREW)
+            log = folder / "log.jsonl"
+            with server_process("--log", str(log)) as url:
+                env = {"CREWKIT_HOME": str(folder / "home"), "OPENAI_BASE_URL": url, "OPENAI_API_KEY": "none"}
+                command = [str(Path(sys.executable).with_name("crewkit")), "run", str(folder / "crew.py")]
                 begun = time.time()
-                subprocess.run(command, cwd=home, env=env, check=True, capture_output=True)
-                first.append(json.loads(log.read_text().splitlines()[0])["time"] - begun)
-                begun = time.time()
-                subprocess.run([sys.executable, "-c", "pass"], check=True)
-                bare.append(time.time() - begun)
-    return median(first), median(bare)
+                done = run([*command, "--model", "openai/any"], env=env, text=True)
+                assert done.code == 0, done.said
+                seconds.append(json.loads(log.read_text().splitlines()[0])["time"] - begun)
+        bare.append(run([sys.executable, "-c", "pass"], text=True).seconds)
+    ours, beside = median(seconds), median(bare)
+    return Row(
+        "`crewkit run` until its first request, wall",
+        f"{ours:.2f} s",
+        f"bare interpreter {beside:.3f} s",
+        f"{ours / beside:.0f} ×",
+        "< 1 s",
+        ours < 1,
+    )
 
 
-def rows() -> Iterator[Row]:
-    cpu = cpu_per_step()
-    mine, openai = cpu["chat"], cpu["openai"]
-    through, alone = cpu["through_litellm"], cpu["litellm"]
-    step = "CPU per step of 51, "
-    yield Row(
-        f"{step}ChatModel",
-        ms(mine),
-        f"openai client {ms(openai)}",
-        times(mine, openai),
-        "under 1/3",
-        mine < openai / 3,
+# In a process of its own
+
+
+async def _series(once: Callable[[], Awaitable[Any]]) -> float:
+    """Return the CPU seconds per request: of this process, all its threads, without start-up and warm-up."""
+    await once()
+    spent: list[float] = []
+    for _ in range(SERIES):
+        begun = time.process_time()
+        await once()
+        spent.append((time.process_time() - begun) / (CALLS + 1))
+    return median(spent)
+
+
+async def _main(side: str, url: str, folder: str) -> float:
+    if side.startswith("crewkit"):
+        return await _series(_crew(side, url, Path(folder)))
+    send = await _sender(side, url)
+    bodies = await _bodies(Path(folder))
+
+    async def once() -> None:
+        for body in bodies:
+            await send(body)
+
+    return await _series(once)
+
+
+def _crew(side: str, url: str, folder: Path) -> Callable[[], Awaitable[Any]]:
+    from crews import options, searcher
+
+    model: Any
+    if side.endswith("ChatModel"):
+        from crewkit.models.chat import ChatModel
+
+        model = ChatModel("any", url)
+    else:
+        from crewkit.models.litellm import LitellmModel
+
+        model = LitellmModel(side.split()[-1] + "any", api_base=url)
+    crew, settings = searcher(model), options(folder)
+
+    async def once() -> None:
+        result = await crew.run(options=settings)
+        assert result.status == "completed" and result.usage["steps"] == CALLS + 1, result
+
+    return once
+
+
+async def _bodies(folder: Path) -> list[dict[str, Any]]:
+    """Return what the 51 requests of such a run say."""
+    from crews import asks, options, searcher
+
+    from crewkit.models.scripted import ScriptedModel
+    from crewkit.models.wire import message_data, tool_data
+
+    model = ScriptedModel([*(asks(i) for i in range(CALLS)), "Done."])
+    await searcher(model).run(options=options(folder))
+    return [
+        {
+            "model": "any",
+            "messages": [message_data(message) for message in request.messages],
+            "tools": [tool_data(tool) for tool in request.tools],
+            "max_tokens": request.max_tokens,
+        }
+        for request in model.requests
+    ]
+
+
+async def _sender(side: str, url: str) -> Callable[[dict[str, Any]], Awaitable[Any]]:
+    if side == "httpx":
+        import httpx
+
+        http = httpx.AsyncClient()
+
+        async def post(body: dict[str, Any]) -> Any:
+            return (await http.post(f"{url}/chat/completions", json=body)).json()["choices"][0]
+
+        return post
+    if side == "openai client":
+        from openai import AsyncOpenAI
+
+        openai = AsyncOpenAI(base_url=url, api_key="none")
+        return lambda body: openai.chat.completions.create(**body)
+    from crewkit.models.litellm import _import
+
+    ask = _import()
+    route = side.split()[-1]
+    return lambda body: ask(
+        **{**body, "model": f"{route}any"}, api_base=url, api_key="none", max_retries=0, num_retries=0
     )
-    yield Row(f"{step}ChatModel", ms(mine), f"httpx {ms(cpu['httpx'])}", times(mine, cpu["httpx"]))
-    yield Row(
-        f"{step}LitellmModel",
-        ms(through),
-        f"litellm, hosted_vllm/ {ms(alone)}",
-        f"{times(through, alone)}, +{ms(through - alone)}",
-        "+1 ms at most",
-        through - alone <= 0.001,
-    )
-    slow = cpu["litellm_openai"]
-    yield Row(f"{step}LitellmModel", ms(through), f"litellm, openai/ {ms(slow)}", times(through, slow))
-    first, bare = first_request()
-    yield Row(
-        "first request after `crewkit run`",
-        f"{first:.2f} s",
-        f"bare interpreter {bare:.3f} s",
-        times(first, bare),
-        "1 s at most",
-        first <= 1,
-    )
+
+
+if __name__ == "__main__":
+    say(asyncio.run(_main(*sys.argv[1:])))

@@ -34,7 +34,7 @@ def assignment_text(
     if expected_output.strip():
         parts.append(f"## Expected output\n{expected_output.strip()}")
     if inputs:
-        lines = "\n".join(f"- {key}: {_inline(value)}" for key, value in inputs.items())
+        lines = "\n".join(f"- {key}: {inline(value)}" for key, value in inputs.items())
         parts.append(f"## Inputs\n{lines}")
     for task, text in upstream.items():
         parts.append(
@@ -58,7 +58,8 @@ def shorten(text: str, allowance: int) -> str:
     return f"{text[:head]}\n[… {len(text) - allowance:,} characters left out …]\n{text[-tail:]}"
 
 
-def _inline(value: object) -> str:
+def inline(value: object) -> str:
+    """Write JSON data as it stands in a line of text."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -76,7 +77,7 @@ def question_text(
     if last:
         parts.append("This is the last round of this exchange: give your best closing answer.")
     if inputs:
-        lines = "\n".join(f"- {key}: {_inline(value)}" for key, value in inputs.items())
+        lines = "\n".join(f"- {key}: {inline(value)}" for key, value in inputs.items())
         parts.append(f"## Inputs\n{lines}")
     if earlier:
         said = "\n\n".join(f"{sender}: {asked}\nYou: {answer}" for asked, answer in earlier)

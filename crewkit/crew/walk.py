@@ -11,8 +11,8 @@ from crewkit.agents.agent import Agent
 from crewkit.agents.conversation import Conversation
 from crewkit.agents.delegate import ask_colleague, for_colleagues
 from crewkit.agents.loop import Desk, look, work
-from crewkit.agents.output import Output, WrongAnswer, as_json
-from crewkit.agents.prompt import assignment_text, question_text, shorten
+from crewkit.agents.output import WrongAnswer, as_json
+from crewkit.agents.prompt import assignment_text, inline, question_text, shorten
 from crewkit.checks.scope import Scope
 from crewkit.coordinator.bus import assignment
 from crewkit.coordinator.schedule import Outcome, Schedule
@@ -156,7 +156,7 @@ class Walk:
                 raise LimitExceeded(
                     f"Task '{job.name}': {cap:g} of {cap:g} seconds used.", limit="seconds"
                 ) from error
-            waited = _waited_for(self._run.under_way(path))
+            waited = _waited_for(self._run.under_way(path)) if job.kind == "agent" else ""
             raise RunError(f"It was not done within its {seconds:g} seconds.{waited}") from error
 
     def _drain(self, error: LimitExceeded) -> None:
@@ -600,11 +600,11 @@ class Walk:
         return self._session.models[path]
 
     def _fill(self, text: str) -> str:
-        return fill(text, {name: Output().text(value) for name, value in self._shown.items()})
+        return fill(text, {name: inline(value) for name, value in self._shown.items()})
 
 
 def _waited_for(intents: list[Data]) -> str:
-    """Say which models and tools a task was waiting for when its time was up."""
+    """Say which models and tools an agent was waiting for when its time was up."""
     names = [f"{each['tool']}()" if "tool" in each else f"the model '{each['model']}'" for each in intents]
     return f" It was waiting for {' and '.join(names)}." if names else ""
 

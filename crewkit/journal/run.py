@@ -270,6 +270,12 @@ class Run:
         index = self._tasks.get(task)
         return index is not None and path in index.results
 
+    def under_way(self, task: str) -> list[Data]:
+        """Return what the steps of a task said they would do that were begun and have not ended."""
+        index = self._tasks.get(task, _TaskIndex())
+        ended = index.results.keys() | index.settled
+        return [intent for path, (_, intent) in index.attempts.items() if path not in ended]
+
     async def verdict(
         self, path: str, check: Callable[[], Awaitable[Data]], *, task: str, agent: str
     ) -> Data:

@@ -53,7 +53,7 @@ class Task(Generic[T]):
     """Tasks that must be finished first; their outputs are put before the agent."""
     context: Sequence[Task[Any] | str] | None = None
     """Which earlier outputs are put before the agent, where it is not simply those of `needs`."""
-    output_type: type[T] = cast(Any, str)  # noqa: RUF009  it returns `str`, and calms the type checker
+    output_type: type[T] = cast("type[T]", str)  # noqa: RUF009  to type checkers, what is left out is `str`
     """The type of the output: `str`, a pydantic model, a dataclass, `list[str]`, …"""
     guardrails: Sequence[Guardrail] = ()
     """Run in order on every output; the first objection sends it back."""

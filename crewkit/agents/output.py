@@ -45,6 +45,11 @@ class Output:
         except DefinitionError as error:
             raise DefinitionError(f"{self.where}: the type cannot be described. {error}") from error
 
+    @property
+    def kind(self) -> str:
+        """The type as people write it, for messages."""
+        return self.type.__name__ if isinstance(self.type, type) else str(self.type).removeprefix("typing.")
+
     @cached_property
     def _adapter(self) -> Any:
         from pydantic import TypeAdapter
@@ -101,12 +106,21 @@ class Output:
             data = self._adapter.dump_python(value, mode="json", warnings="error")
             self.load(data)
         except (PydanticSerializationError, WrongAnswer, ValueError, RecursionError) as error:
-            kind = getattr(self.type, "__name__", str(self.type))
-            problem = error.problem if isinstance(error, WrongAnswer) else str(error)
+            problem = error.problem if isinstance(error, WrongAnswer) else self._problem(value) or str(error)
             raise RunError(
-                f"{self.where} returned {_brief(value)}, which is not {kind}: {problem}"
+                f"{self.where} returned {_brief(value)}, which is not {self.kind}: {problem}"
             ) from error
         return data
+
+    def _problem(self, value: Any) -> str:
+        """Say what is wrong with a value, place by place; empty where it is of the type and yet no JSON."""
+        from pydantic import ValidationError
+
+        try:
+            self._adapter.validate_python(value)
+        except ValidationError as error:
+            return _wrong(error).problem
+        return ""
 
     def text(self, data: Any) -> str:
         """Write JSON data of this type as people and models read it."""

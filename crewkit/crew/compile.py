@@ -158,9 +158,8 @@ def _input(name: str, declared: Input, where: str) -> None:
     try:
         output.dump(declared.default)
     except RunError as error:
-        kind = getattr(declared.type, "__name__", declared.type)
         raise DefinitionError(
-            f"{where} has the default {declared.default!r}, which is not {kind}. Give another, or another type."
+            f"{where} has the default {declared.default!r}, which is not {output.kind}. Give another, or another type."
         ) from error
 
 

@@ -136,15 +136,14 @@ def check_inputs(crew: Crew, given: Mapping[str, Any]) -> Data:
         if name not in given and wanted.default is REQUIRED:
             about = f" ({wanted.description})" if wanted.description else ""
             raise InputError(f"Crew '{crew.name}' needs the input '{name}'{about}. Give it: -i {name}=…")
+        output = Output(wanted.type, f"Input '{name}'")
         try:
-            output = Output(wanted.type, f"Input '{name}'")
             values[name] = _typed(output, given[name]) if name in given else wanted.default
             output.dump(values[name])
         except (WrongAnswer, RunError, TypeError) as error:
-            kind = getattr(wanted.type, "__name__", wanted.type)
             problem = error.problem if isinstance(error, WrongAnswer) else error.__cause__ or error
             raise InputError(
-                f"Input '{name}' is {given.get(name)!r:.200}, which is not {kind}: {problem}"
+                f"Input '{name}' is {given.get(name)!r:.200}, which is not {output.kind}: {problem}"
             ) from error
     return values
 
@@ -417,7 +416,7 @@ async def _conclude(
 
 def _status(crew: Crew, outcomes: Mapping[str, Outcome], session: Session) -> tuple[Status, str]:
     done = sum(outcome.status == "completed" for outcome in outcomes.values())
-    kept = f"{done} of {len(outcomes)} tasks completed."
+    kept = f"{done} of {len(outcomes)} task{'' if len(outcomes) == 1 else 's'} completed."
     fatal = [
         (name, outcome)
         for name, outcome in outcomes.items()
@@ -426,14 +425,18 @@ def _status(crew: Crew, outcomes: Mapping[str, Outcome], session: Session) -> tu
     if session.cancelled:
         return "cancelled", f"{session.cancelled} {kept}"
     if session.limit:
-        return "limit", f"A limit was reached: {session.limit} {kept}"
+        return "limit", f"A limit was reached: {_sentence(str(session.limit))} {kept}"
     if any(outcome.status == "waiting" for outcome in outcomes.values()):
         return "paused", f"A person must decide. {kept}"
     if fatal:
         name, outcome = fatal[0]
         status: Status = "denied" if isinstance(outcome.error, Denied) else "failed"
-        return status, f"Task '{name}' failed: {outcome.why} {kept}"
+        return status, f"Task '{name}' failed: {_sentence(outcome.why)} {kept}"
     return "completed", kept
+
+
+def _sentence(text: str) -> str:
+    return text if text.rstrip().endswith((".", "!", "?", "…")) else f"{text.rstrip()}."
 
 
 def _final(crew: Crew, outcomes: Mapping[str, Outcome]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,11 +9,8 @@ import pytest
 from crewkit import (
     Agent,
     Crew,
-    Limits,
     RunError,
-    Scope,
     Task,
-    ask_colleague,
     tool,
 )
 from crewkit.coordinator.bus import Bus, assignment

@@ -1,22 +1,31 @@
 """3. Graphs of 100 ms tasks against their critical path."""
 
+from __future__ import annotations
+
 import asyncio
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from statistics import median
+from collections.abc import Mapping, Sequence
+from functools import partial
 
-from table import Row, times
-from work import NO_LIMITS, options
+from measure import Row, home, interleaved, medians
 
 from crewkit import Agent, Crew, Task, tool
-from crewkit.models.base import Request
-from crewkit.models.scripted import ScriptedModel
+from crewkit.models.base import Answer, Request, Watch
+from crews import NO_CAPS, Says, options
 
 SECONDS = 0.1
 ROUNDS = 3
 
 Needs = Mapping[int, Sequence[int]]
+
+
+class Slow(Says):
+    """Takes its time."""
+
+    async def answer(self, request: Request, watch: Watch) -> Answer:
+        await asyncio.sleep(SECONDS)
+        return await super().answer(request, watch)
 
 
 @tool(effects="read")
@@ -26,9 +35,20 @@ async def rest() -> str:
     return "Done."
 
 
-async def answer(_: Request) -> str:
-    await asyncio.sleep(SECONDS)
-    return "Done."
+def rows() -> list[Row]:
+    """Measure a layered and a random graph, of functions and of agents."""
+    table: list[Row] = []
+    for shape, needs in (("40-task layered", layered(8, 5)), ("1,000-task random", scattered(1000))):
+        path = critical(needs) * SECONDS
+        crews = {"functions": functions(needs), "agents": agents(needs)}
+        sides = {kind: partial(makespan, crew) for kind, crew in crews.items()}
+        for kind, took in medians(interleaved(sides, ROUNDS)).items():
+            what = f"{shape} graph of 100 ms {kind}"
+            beside, compared = f"critical path {path:.1f} s", f"{took / path:.2f} times"
+            table.append(
+                Row(what, f"{took:.2f} s", beside, compared, "1.1 times at most", took <= 1.1 * path)
+            )
+    return table
 
 
 def layered(layers: int, wide: int) -> Needs:
@@ -43,7 +63,7 @@ def layered(layers: int, wide: int) -> Needs:
 def scattered(n: int) -> Needs:
     """Every task needs up to three earlier ones, the same ones in every run."""
     chance = random.Random(7)
-    return {i: sorted(chance.sample(range(i), min(i, chance.randint(0, 3)))) for i in range(n)}
+    return {i: chance.sample(range(i), min(i, chance.randint(0, 3))) for i in range(n)}
 
 
 def critical(needs: Needs) -> int:
@@ -55,35 +75,18 @@ def critical(needs: Needs) -> int:
 
 
 def functions(needs: Needs) -> Crew:
-    return Crew([Task(f"t{i}", do=rest, needs=[f"t{n}" for n in needs[i]]) for i in needs], limits=NO_LIMITS)
+    return Crew([Task(f"t{i}", do=rest, needs=[f"t{n}" for n in needs[i]]) for i in needs], limits=NO_CAPS)
 
 
 def agents(needs: Needs) -> Crew:
-    clerk = Agent("Clerk", "Answer.")
-    tasks = [
-        Task(f"t{i}", "Rest.", agent=clerk, needs=[f"t{n}" for n in needs[i]], limits=NO_LIMITS)
-        for i in needs
-    ]
-    return Crew(tasks, limits=NO_LIMITS)
+    clerk = Agent("Clerk", "Answer.", model=Slow(lambda _: "Done."))
+    tasks = [Task(f"t{i}", "Rest.", agent=clerk, needs=[f"t{n}" for n in needs[i]]) for i in needs]
+    return Crew(tasks, limits=NO_CAPS)
 
 
 def makespan(crew: Crew) -> float:
-    with options(ScriptedModel(answer)) as given:
+    with home() as folder:
+        settings = options(folder)
         begun = time.monotonic()
-        assert crew.run_sync(options=given).ok
+        assert crew.run_sync(options=settings).ok
         return time.monotonic() - begun
-
-
-def rows() -> Iterator[Row]:
-    for shape, needs in (("40-task layered", layered(8, 5)), ("1,000-task random", scattered(1000))):
-        path = critical(needs) * SECONDS
-        for kind, crew in (("functions", functions(needs)), ("agents", agents(needs))):
-            took = median(makespan(crew) for _ in range(ROUNDS))
-            yield Row(
-                f"{shape} graph of 100 ms {kind}",
-                f"{took:.2f} s",
-                f"critical path {path:.1f} s",
-                times(took, path),
-                "1.1 times at most",
-                took <= 1.1 * path,
-            )

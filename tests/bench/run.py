@@ -11,7 +11,6 @@ import platform
 import sys
 import time
 from importlib.metadata import version
-from pathlib import Path
 
 from measure import HEAD, HERE, Row
 

@@ -1,24 +1,31 @@
 """6. Start: CPU of the commands, each against a bare interpreter, and what they import."""
 
-import os
-import resource
-import subprocess
+from __future__ import annotations
+
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from statistics import median
 
-from table import Row, times
+from measure import HERE, Child, Row, home, interleaved, medians, run
 
-ROOT = Path(__file__).parents[2]
-CREWKIT = str(Path(sys.executable).parent / "crewkit")
-DIGEST = (CREWKIT, "run", "crews/digest.py", "-i", "folder=docs", "--model", "offline")
-BARE = (sys.executable, "-c", "pass")
+ROOT = HERE.parents[1]
+CREWKIT = str(Path(sys.executable).with_name("crewkit"))
+DIGEST = (
+    CREWKIT,
+    "run",
+    str(ROOT / "crews/digest.py"),
+    "-i",
+    f"folder={ROOT / 'docs'}",
+    "--model",
+    "offline",
+)
 HEAVY = ("litellm", "chromadb")
 ROUNDS = 5
+BARE = "bare"
 
 COMMANDS: Mapping[str, tuple[Sequence[str], Mapping[str, str]]] = {
+    BARE: ((sys.executable, "-c", "pass"), {}),
     "`crewkit --help`": ((CREWKIT, "--help"), {}),
     "`crewkit runs`": ((CREWKIT, "runs"), {}),
     "`import crewkit`": ((sys.executable, "-c", "import crewkit"), {}),
@@ -27,48 +34,45 @@ COMMANDS: Mapping[str, tuple[Sequence[str], Mapping[str, str]]] = {
 }
 
 
-def start(command: Sequence[str], environ: Mapping[str, str], home: Path) -> tuple[float, str]:
-    """Run a command; return its seconds of CPU and what it wrote on stderr."""
-    env = {**os.environ, "CREWKIT_HOME": str(home), **environ}
-    before = _children()
-    done = subprocess.run(command, cwd=ROOT, env=env, check=True, capture_output=True, text=True)
-    return _children() - before, done.stderr
+def rows() -> list[Row]:
+    """Measure each command a few times in turn; once more, look at what it imports."""
+    with home() as folder:
+        place = {"CREWKIT_HOME": str(folder)}
+        _start(DIGEST, place)  # what is compiled and embedded once is there
+        sides = {
+            name: partial(_cpu, command, place | dict(more)) for name, (command, more) in COMMANDS.items()
+        }
+        taken = medians(interleaved(sides, ROUNDS))
+        base = taken.pop(BARE)
+        imported = {name: _imported(COMMANDS[name][0], place | dict(COMMANDS[name][1])) for name in taken}
+        return [_row(name, ours, base, imported[name]) for name, ours in taken.items()]
 
 
-def _children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+def _start(command: Sequence[str], env: Mapping[str, str]) -> Child:
+    done = run(command, env=env, text=True)
+    assert done.code == 0, done.said
+    return done
 
 
-def imported(command: Sequence[str], environ: Mapping[str, str], home: Path) -> list[str]:
+def _cpu(command: Sequence[str], env: Mapping[str, str]) -> float:
+    return _start(command, env).cpu
+
+
+def _imported(command: Sequence[str], env: Mapping[str, str]) -> list[str]:
     """Return which of the heavy packages a command imports."""
-    _, said = start(command, {**environ, "PYTHONPROFILEIMPORTTIME": "1"}, home)
+    said = str(_start(command, {**env, "PYTHONPROFILEIMPORTTIME": "1"}).said)
     modules = {
         line.rpartition("|")[2].strip() for line in said.splitlines() if line.startswith("import time:")
     }
     return [name for name in HEAVY if name in modules]
 
 
-def rows() -> Iterator[Row]:
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        start(DIGEST, {}, home)  # what is compiled and embedded once is there
-        bare: list[float] = []
-        taken: dict[str, list[float]] = {name: [] for name in COMMANDS}
-        for _ in range(ROUNDS):
-            for name, (command, environ) in COMMANDS.items():
-                bare.append(start(BARE, {}, home)[0])
-                taken[name].append(start(command, environ, home)[0])
-        base = median(bare)
-        for name, (command, environ) in COMMANDS.items():
-            yield _row(name, median(taken[name]), base, imported(command, environ, home))
-
-
 def _row(name: str, ours: float, bare: float, heavy: Sequence[str]) -> Row:
-    said = f"{times(ours, bare)}, imports {' and '.join(heavy) or 'neither'}"
-    what, against = f"CPU of {name}", f"bare interpreter {bare:.3f} s"
+    compared = f"{ours / bare:.1f} times; imports {' and '.join(heavy) or 'neither'}"
     if "help" in name:
-        return Row(what, f"{ours:.3f} s", against, said, "4 times; neither", ours < 4 * bare and not heavy)
-    goal = "no litellm" if "digest" in name else "imports neither"
-    met = "litellm" not in heavy if "digest" in name else not heavy
-    return Row(what, f"{ours:.3f} s", against, said, goal, met)
+        goal, met = "under 4 times; neither", ours < 4 * bare and not heavy
+    elif "digest" in name:
+        goal, met = "no litellm", "litellm" not in heavy
+    else:
+        goal, met = "neither litellm nor chromadb", not heavy
+    return Row(f"CPU of {name}", f"{ours:.3f} s", f"bare interpreter {bare:.3f} s", compared, goal, met)

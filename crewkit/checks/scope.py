@@ -20,18 +20,17 @@ class Grant:
     """Leave to call one tool, by its exact name."""
 
     tool: str
-    approval: Asking | None = None
-    """Whether a person is asked before each call: `always`; `effects`, where the tool does more than read (the
-    default); or `never`. Where several grants meet, the strictest word counts."""
+    approval: Asking = "effects"
+    """Whether a person is asked before each call: `always`; `effects`, where the tool does more than read; or
+    `never`. Where several grants meet, the strictest word counts."""
 
     def __post_init__(self) -> None:
-        if self.approval is not None and self.approval not in _STRICTEST:
+        if self.approval not in _STRICTEST:
             known = ", ".join(map(repr, _STRICTEST))
             raise DefinitionError(f"Grant({self.tool!r}): approval={self.approval!r} is not one of {known}.")
 
     def __and__(self, other: Grant) -> Grant:
-        words: list[Asking] = [word for word in _STRICTEST if word in (self.approval, other.approval)]
-        return Grant(self.tool, words[0] if words else None)
+        return Grant(self.tool, min(self.approval, other.approval, key=_STRICTEST.index))
 
 
 class Scope:
@@ -71,8 +70,7 @@ class Scope:
         grant = self.grant(tool.name)
         if grant is None:
             return Deny(f"The scope has no grant for '{tool.name}'.")
-        asking = grant.approval or "effects"
-        if asking == "always" or (asking == "effects" and not tool.reads_only):
+        if grant.approval == "always" or (grant.approval == "effects" and not tool.reads_only):
             effects = " and ".join(tool.effects) or "no declared effect"
             return Ask(f"May '{tool.name}' ({effects}) be called?")
         return Allow()
@@ -90,3 +88,16 @@ class Scope:
                     f"{where} has a grant for '{grant.tool}', which is none of its tools."
                     f"{did_you_mean(grant.tool, names)} Tools: {', '.join(names) or 'none'}."
                 )
+
+
+def granted(tools: Iterable[Tool], *narrowing: Scope | None) -> Scope:
+    """Return what a list of tools grants, as far as the scopes over it go.
+
+    A list has no word on asking where a scope has one; without any, it is the default of a grant.
+    """
+    scopes = [scope for scope in narrowing if scope is not None]
+    asking: Asking = "never" if scopes else "effects"
+    allowed = Scope(*(Grant(tool.name, asking) for tool in tools))
+    for scope in scopes:
+        allowed = allowed & scope
+    return allowed

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from crewkit.agents.agent import Agent
 from crewkit.agents.output import Output
-from crewkit.checks.scope import Grant, Scope
+from crewkit.checks.scope import Scope, granted
 from crewkit.coordinator.graph import Graph, topological
 from crewkit.core.messages import COORDINATOR, canonical, fingerprint
 from crewkit.errors import DefinitionError, RunError, did_you_mean
@@ -222,9 +222,7 @@ def _job(task: Task[Any], graph: Graph, crew: Crew, inputs: Mapping[str, Input])
     if task.do is None:
         agent, assigned = _worker(task, crew)
         tools = as_tools(tuple({id(t): t for t in (*agent.tools, *task.tools)}.values()), where)
-        scope = Scope(*(Grant(tool.name) for tool in tools))
-        for narrowing in (agent.scope, task.scope, crew.scope):
-            scope = scope & narrowing if narrowing is not None else scope
+        scope = granted(tools, agent.scope, task.scope, crew.scope)
         output = Output(task.output_type, where)
         _ = output.schema
         return Job(task, "agent", needs, task.context_names(), agent, assigned, tools, scope, output, {})

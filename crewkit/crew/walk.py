@@ -13,7 +13,7 @@ from crewkit.agents.delegate import ask_colleague, for_colleagues
 from crewkit.agents.loop import Desk, look, work
 from crewkit.agents.output import WrongAnswer, as_json
 from crewkit.agents.prompt import assignment_text, inline, question_text, shorten
-from crewkit.checks.scope import Scope
+from crewkit.checks.scope import Scope, granted
 from crewkit.coordinator.bus import assignment
 from crewkit.coordinator.schedule import Outcome, Schedule
 from crewkit.core.limits import AGENT_LIMITS, CREW_LIMITS, TASK_LIMITS, Limits, Meter
@@ -343,9 +343,8 @@ class Walk:
             self._run.record("round.closed", at, data, task=path, agent=role)
             return f"{why} Your question was not passed on. Give your best answer with what you have."
         colleague = self.plan.agents.get(to, COORDINATING)
-        scope = Scope(*(tool.name for tool in colleague.tools)) & asker.scope
-        narrowed = scope if colleague.scope is None else scope & colleague.scope
-        helper = Asker(colleague, asker.job, f"{at}/{to}", narrowed, asker.depth + 1)
+        scope = granted(colleague.tools, colleague.scope) & asker.scope
+        helper = Asker(colleague, asker.job, f"{at}/{to}", scope, asker.depth + 1)
         desk = replace(
             self._desk(helper, self._colleague_model(to, asker.job), tuple(colleague.tools)), steps=5
         )

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crewkit import DefinitionError, Grant, Scope, Tool
+from crewkit.checks.scope import granted
 from crewkit.core.verdict import Allow, Ask, Deny
 
 NAMES = ("read", "send", "pay")
 grants = st.lists(
-    st.builds(Grant, st.sampled_from(NAMES), st.sampled_from([None, "always", "effects", "never"])),
+    st.builds(Grant, st.sampled_from(NAMES), st.sampled_from(["always", "effects", "never"])),
     max_size=4,
 )
 scopes = grants.map(lambda given: Scope(*given))
@@ -38,7 +39,7 @@ def test_what_is_not_granted_is_denied():
 
 @pytest.mark.parametrize(
     ("approval", "read", "send"),
-    [(None, Allow, Ask), ("effects", Allow, Ask), ("always", Ask, Ask), ("never", Allow, Allow)],
+    [("effects", Allow, Ask), ("always", Ask, Ask), ("never", Allow, Allow)],
 )
 def test_a_grant_says_when_a_person_is_asked(approval, read, send):
     assert type(Scope(Grant("read", approval)).check(TOOLS[0])) is read
@@ -53,7 +54,7 @@ def test_an_approval_that_is_none_of_the_words_is_a_mistake():
     with pytest.raises(
         DefinitionError, match="approval='sometimes' is not one of 'always', 'effects', 'never'"
     ):
-        Grant("read", "sometimes")  # pyright: ignore
+        Grant("read", "sometimes")
 
 
 def test_a_grant_for_a_tool_that_is_not_there_is_a_mistake():
@@ -72,9 +73,7 @@ def test_narrowing_never_allows_more_than_either(one: Scope, other: Scope):
         assert (both.grant(each.name) is None) == (
             one.grant(each.name) is None or other.grant(each.name) is None
         )
-        # A grant that leaves the word to the other lets it decide: narrowing with it changes nothing.
-        said = [s for s in (one, other) if (g := s.grant(each.name)) is None or g.approval]
-        assert strictness(both, each) <= min((strictness(s, each) for s in said), default=2)
+        assert strictness(both, each) == min(strictness(one, each), strictness(other, each))
 
 
 @given(scopes, scopes, scopes)
@@ -89,6 +88,14 @@ def test_the_order_of_narrowing_does_not_matter(a: Scope, b: Scope, c: Scope):
 def test_of_two_grants_of_one_tool_the_stricter_counts(given: list[Grant]):
     scope = Scope(*given)
     for each in TOOLS:
-        mine = [Scope(grant) for grant in given if grant.tool == each.name and grant.approval]
+        mine = [Scope(grant) for grant in given if grant.tool == each.name]
         if mine:
             assert strictness(scope, each) == min(strictness(s, each) for s in mine)
+
+
+def test_a_list_of_tools_grants_them_and_scopes_over_it_only_narrow():
+    assert granted(TOOLS) == Scope("read", "send", "pay")
+    assert granted(TOOLS, Scope("send"), None) == Scope("send")
+    assert granted(TOOLS, Scope(Grant("send", "never"))) == Scope(Grant("send", "never"))
+    assert granted(TOOLS, Scope(Grant("send", "never")), Scope("send", "read")) == Scope("send")
+    assert granted(TOOLS, Scope("other")) == Scope()

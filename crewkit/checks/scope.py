@@ -30,7 +30,7 @@ class Grant:
             raise DefinitionError(f"Grant({self.tool!r}): approval={self.approval!r} is not one of {known}.")
 
     def __and__(self, other: Grant) -> Grant:
-        return Grant(self.tool, min(self.approval, other.approval, key=_STRICTEST.index))
+        return Grant(self.tool, next(word for word in _STRICTEST if word in (self.approval, other.approval)))
 
 
 class Scope:

@@ -15,7 +15,7 @@ from crewkit.cli.text import Style, cells, safe
 from crewkit.errors import CrewkitError
 
 if TYPE_CHECKING:
-    from crewkit.journal.sqlite import SqliteJournal
+    from crewkit.journal.base import Journal
 
 Span = tuple[str, Style]
 
@@ -40,11 +40,12 @@ def examples(*lines: str) -> str:
 
 
 @contextmanager
-def opened_journal() -> Generator[SqliteJournal]:
-    """Open the journal of the working directory; there has to be one."""
-    from crewkit.journal.sqlite import open_journal
+def opened_journal() -> Generator[Journal]:
+    """Open the journal that is meant here; there has to be one."""
+    from crewkit.core.environ import environment
+    from crewkit.journal.open import open_journal
 
-    journal = open_journal(create=False)
+    journal = open_journal(None, environment(), create=False)
     try:
         yield journal
     finally:
@@ -52,11 +53,12 @@ def opened_journal() -> Generator[SqliteJournal]:
 
 
 @contextmanager
-def journal_or_none() -> Generator[SqliteJournal | None]:
-    """Open the journal of the working directory; `None` where nothing was ever run."""
-    from crewkit.journal.sqlite import journal_home
+def journal_or_none() -> Generator[Journal | None]:
+    """Open the journal that is meant here; `None` where nothing was ever run."""
+    from crewkit.core.environ import environment
+    from crewkit.journal.open import has_journal
 
-    if not (journal_home() / "journal.db").exists():
+    if not has_journal(environment()):
         yield None
         return
     with opened_journal() as journal:

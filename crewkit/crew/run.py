@@ -77,8 +77,17 @@ async def resume(crew: Crew, name: str, options: Options | None = None) -> Resul
             return _recalled(crew, run, ended)
         if ended is not None and ended["status"] == "cancelled":
             raise InputError(f"Run {id} was cancelled for good: {ended['why']} Start a new run.")
+        cancel = next(
+            (e.data for e in history if e.type == "run.signal" and e.data["signal"] == "cancel"), None
+        )
+        if cancel is not None:
+            by = cancel.get("by") or "somebody"
+            raise InputError(
+                f"Run {id} was cancelled by {by}, and died before it heard of it. Start a new run."
+            )
         changed = _changed(crew, run, begun)
-        specs = _pinned(model_specs(crew, options), {} if options.model else begun["models"])
+        specs = model_specs(crew, options)
+        specs = specs if options.model else _pinned(specs, begun["models"])
         models = resolve_models(crew, specs, options)
         data = {
             "pid": os.getpid(),
@@ -219,10 +228,8 @@ def _money(crew: Crew, options: Options) -> Iterable[float | None]:
 
 def _pinned(specs: dict[str, ModelSpec], recorded: Mapping[str, Any]) -> dict[str, ModelSpec]:
     """Put the models that the run began with in the place of what the environment says today."""
-    return {
-        path: recorded[path] if isinstance(recorded.get(path), str | list) else spec
-        for path, spec in specs.items()
-    }
+    named: dict[str, ModelSpec] = {p: spec for p, spec in recorded.items() if isinstance(spec, str | list)}
+    return {path: spec for path, spec in specs.items() if path in recorded} | named
 
 
 def _beginning(
@@ -277,7 +284,8 @@ class _Opened:
     options: Options
 
     async def __aenter__(self) -> _Opened:
-        from crewkit.journal.sqlite import journal_home, open_journal
+        from crewkit.journal.open import open_journal
+        from crewkit.journal.sqlite import journal_home
 
         environ = self.options.environ
         self.mine = self.options.journal is None
@@ -290,20 +298,33 @@ class _Opened:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.memory.close()
-        lease = self.lease
-        await asyncio.to_thread(self._close, lease)
+        closing = asyncio.ensure_future(self._close())
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            await closing  # a lease that is not given back would hold the run up
+            raise
 
-    def _close(self, lease: Lease | None) -> None:
+    async def _close(self) -> None:
+        try:
+            await self.memory.close()
+        finally:
+            await asyncio.to_thread(self._release)
+
+    def _release(self) -> None:
         self.writer.close()
-        if lease is not None:
-            self.journal.release(lease)
+        if self.lease is not None:
+            self.journal.release(self.lease)
         if self.mine:
             self.journal.close()
 
     async def call(self, fn: Callable[..., Any], *args: Any) -> Any:
         """Call the journal in the writer's thread."""
-        result = await asyncio.wrap_future(self.writer.call(fn, *args))
+        return await asyncio.wrap_future(self.writer.call(self._kept, fn, *args))
+
+    def _kept(self, fn: Callable[..., Any], *args: Any) -> Any:
+        """Keep a lease where it is taken: who asked for it may be cancelled by now."""
+        result = fn(*args)
         if isinstance(result, Lease):
             self.lease = result
         return result

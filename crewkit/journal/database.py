@@ -9,11 +9,9 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from crewkit.errors import InputError, JournalError
-
-Row = tuple[Any, ...]
+from crewkit.journal.sql import Row
 
 _SCHEMAS = (
     # From nothing to 1. A later version appends its step here; a file goes through those it has not seen.
@@ -107,11 +105,6 @@ class Database:
         """Read all rows."""
         with self._explained(), self._reading:
             return self._reader.execute(query, values).fetchall()
-
-    def one(self, query: str, *values: str | int) -> Row | None:
-        """Read the first row."""
-        with self._explained(), self._reading:
-            return self._reader.execute(query, values).fetchone()
 
     def readable(self, query: str, values: Sequence[str | int]) -> tuple[list[Row], str]:
         """Read the rows that can be read; say what damage hides the others, or nothing."""
@@ -230,22 +223,6 @@ class Database:
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return f"another program has kept it locked for {self._timeout:g} s. Find it: fuser {self.path}"
         return f"{_HINTS.get(code, 'SQLite refused.')} ({error})"
-
-
-def plain(text: str) -> str:
-    """Return the text as SQLite can hold it: half characters are written out."""
-    return text if storable(text) else text.encode("utf-8", "backslashreplace").decode()
-
-
-def storable(text: str) -> bool:
-    """Tell whether SQLite can hold the text as it is."""
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -16,7 +16,8 @@ import pytest
 from crewkit.core.events import Draft
 from crewkit.errors import InputError, JournalError, RunBusy
 from crewkit.journal.base import Write
-from crewkit.journal.sqlite import SqliteJournal, journal_home, open_journal
+from crewkit.journal.open import open_journal
+from crewkit.journal.sqlite import SqliteJournal, journal_home
 from crewkit.testing.journal import JournalConformance, note, started
 
 
@@ -119,7 +120,7 @@ def test_a_folder_without_the_right_to_write_is_named(tmp_path):
         import os, sys
         from pathlib import Path
         from crewkit.errors import JournalError
-        from crewkit.journal.sqlite import open_journal
+        from crewkit.journal.open import open_journal
         os.setuid(65534)
         try:
             open_journal(Path(sys.argv[1]), {})

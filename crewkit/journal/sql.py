@@ -1,0 +1,250 @@
+"""What the journals on SQL share: events as rows and back, and what is said where a run is not found."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NoReturn, Self
+
+from crewkit.core.clock import timestamp
+from crewkit.core.events import VERSION, Draft, Event
+from crewkit.errors import InputError, JournalError, RunBusy, did_you_mean
+from crewkit.journal.base import Write
+
+Row = tuple[Any, ...]
+
+COLUMNS = "run, seq, type, ts, t, seg, path, task, agent, attempt, data, v"
+
+_PAGE = 256
+"""Events read at a time."""
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_STATUS = {"run.started": "running", "run.resumed": "running", "run.paused": "paused"}
+
+
+class SqlJournal(ABC):
+    """The reading half of a journal in the tables `runs` and `events`; `?` stands for a value."""
+
+    where: str
+    """How people name the place, for messages."""
+
+    _born = "rowid"
+    """The column that tells which of two runs is the younger."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release files and connections. Leases of this object are given back."""
+
+    @abstractmethod
+    def _all(self, query: str, *values: str | int) -> list[Row]:
+        """Read all rows."""
+
+    @abstractmethod
+    def _readable(self, query: str, values: Sequence[str | int]) -> tuple[list[Row], str]:
+        """Read the rows that can be read; say what damage hides the others, or nothing."""
+
+    def events(self, run: str, *, after: int = 0, types: Sequence[str] = ()) -> Iterator[Event]:
+        """Read a run's events in order, from `seq` greater than `after`, of these types or of all."""
+        end = 0
+        with suppress(JournalError):  # the index is damaged: the events may not be
+            end = self.last(run)
+        only = f"AND type IN ({', '.join('?' * len(types))})" if types else ""
+        query = f"SELECT {COLUMNS} FROM events WHERE run = ? AND seq > ? {only} ORDER BY seq LIMIT {_PAGE}"  # noqa: S608
+        while True:
+            rows, why = self._readable(query, (plain(run), after, *types))
+            for row in rows:
+                if not types and row[1] != after + 1:
+                    why = f"event {after + 1} is missing"
+                    break
+                try:
+                    event = _event(row)
+                except ValueError as error:
+                    why = f"event {row[1]} is not JSON: {error}"
+                    break
+                yield event
+                after = event.seq
+            if not types and not why and len(rows) < _PAGE and after < end:
+                why = f"the events after {after} are missing, up to {end}"
+            if why:
+                data = {"why": why, "after": after, "file": self.where}
+                yield Event(run, 0, "journal.damaged", ts=now(), t=0.0, seg="", data=data)
+            if why or len(rows) < _PAGE:
+                return
+
+    def last(self, run: str) -> int:
+        """Return the highest `seq` of the run (0: no such run)."""
+        rows = self._all("SELECT seq FROM runs WHERE run = ?", plain(run))
+        return rows[0][0] if rows else 0
+
+    def find(self, name: str) -> str:
+        """Return the run that `name` means: an id, a unique prefix of one, or `@last`."""
+        if name == "@last":
+            newest = self._newest(1)
+            if not newest:
+                raise InputError(f"No runs here yet: {self.where} is empty. Begin one: crewkit run FILE")
+            return newest[0]
+        if not name:
+            raise InputError(
+                "Which run? Name it by its id, the beginning of its id, or @last. All: crewkit runs"
+            )
+        rows = self._all(
+            "SELECT run FROM runs WHERE run >= ? AND run < ? AND seq > 0 ORDER BY run LIMIT 9",
+            plain(name),
+            plain(name) + "\U0010ffff",
+        )
+        found = [run for (run,) in rows]
+        if len(found) == 1 or name in found:
+            return found[0]  # the shortest comes first
+        if found:
+            more = " and more" if len(found) > 8 else ""
+            raise InputError(f"'{name}' may mean {', '.join(found[:8])}{more}: write more of the id.")
+        return self._unknown(name)
+
+    def _newest(self, count: int) -> list[str]:
+        rows = self._all(
+            f"SELECT run FROM runs WHERE seq > 0 ORDER BY started DESC, {self._born} DESC LIMIT {count}"  # noqa: S608
+        )
+        return [run for (run,) in rows]
+
+    def _owner(self, run: str) -> str:
+        rows = self._all("SELECT pid, host FROM runs WHERE run = ?", plain(run))
+        return owner(*rows[0]) if rows else self._unknown(run)
+
+    def _busy(self, run: str) -> RunBusy:
+        return RunBusy(
+            f"Run {run} is in the hands of {self._owner(run)}. Watch it: crewkit show {run} --follow"
+        )
+
+    def _unknown(self, name: str) -> NoReturn:
+        newest = self._newest(100)
+        known = (
+            f" The newest: {', '.join(newest[:3])}. All: crewkit runs" if newest else " There are none yet."
+        )
+        raise InputError(f"There is no run '{name}' in {self.where}.{did_you_mean(name, newest)}{known}")
+
+
+@dataclass(slots=True)
+class Tail:
+    """The end of a run, while a transaction appends to it."""
+
+    run: str
+    seq: int
+    epoch: int
+    status: str
+    started: str
+    updated: str
+    pid: int
+    host: str
+
+    def check_right(self, write: Write) -> None:
+        """Refuse a write by one who does not, or no longer, own the run."""
+        if write.epoch is None:
+            if any(draft.key is None for draft in write.drafts):
+                raise JournalError(f"Run {write.run}: only its owner may append events without a key.")
+        elif write.epoch != self.epoch:
+            raise JournalError(
+                f"Run {write.run} was taken over by {owner(self.pid, self.host)}: this process may record "
+                f"nothing more of it. Watch it: crewkit show {write.run} --follow"
+            )
+
+    def add(self, draft: Draft) -> Event:
+        """Make the draft the run's next event."""
+        self.seq += 1
+        self.updated = draft.ts or now()
+        if draft.type == "run.started":
+            self.started = self.updated
+        if draft.type == "run.finished":
+            self.status = plain(str(draft.data.get("status", "completed")))
+        else:
+            self.status = _STATUS.get(draft.type, self.status)
+        return Event(
+            self.run,
+            self.seq,
+            draft.type,
+            self.updated,
+            draft.t,
+            draft.seg,
+            plain(draft.path),
+            plain(draft.task),
+            plain(draft.agent),
+            draft.attempt,
+            draft.data,
+        )
+
+
+def check_run_id(run: str) -> None:
+    """Refuse a run id that could not be a file's name."""
+    if not _RUN_ID.fullmatch(run):
+        raise InputError(f"'{run}' cannot be a run id: use letters, digits, '.', '_' and '-'.")
+
+
+def taken(run: str) -> JournalError:
+    """Return the error of beginning a run that is there."""
+    return JournalError(f"There is a run {run} already. See it: crewkit show {run}")
+
+
+def me(seg: str) -> tuple[int, str, str]:
+    """Return who takes a run here: process, host and segment."""
+    return os.getpid(), socket.gethostname(), plain(seg)
+
+
+def owner(pid: int, host: str) -> str:
+    """Return how people name a process."""
+    return f"pid {pid} on {host}"
+
+
+def now() -> str:
+    """Return the time as events write it."""
+    return timestamp(datetime.now(UTC))
+
+
+def to_json(run: str, draft: Draft) -> str:
+    """Write a draft's data as JSON that any store of text can hold."""
+    try:
+        text = json.dumps(draft.data, ensure_ascii=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise JournalError(f"Run {run}, {draft.type} at '{draft.path}': not JSON data: {error}") from error
+    return text if storable(text) else json.dumps(draft.data, separators=(",", ":"))
+
+
+def plain(text: str) -> str:
+    """Return the text as any store can hold it: half characters and NUL are written out."""
+    if storable(text):
+        return text
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
+def storable(text: str) -> bool:
+    """Tell whether any store of text can hold it as it is."""
+    if "\0" in text:
+        return False
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _event(row: Row) -> Event:
+    run, seq, kind, ts, t, seg, path, task, agent, attempt, data, v = row
+    if v > VERSION:
+        raise JournalError(
+            f"Event {seq} of run {run} has version {v}; this crewkit knows {VERSION}. "
+            "A newer crewkit wrote it: upgrade this one."
+        )
+    return Event(run, seq, kind, ts, t, seg, path, task, agent, attempt, json.loads(data), v)

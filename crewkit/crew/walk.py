@@ -272,14 +272,13 @@ class Walk:
         """Lay out what an agent works with: the tools that its scope grants, a gateway to them, a meter."""
         agent, job = worker.agent, worker.job
         path = self._prefix + job.name
+        depth = self._cap("depth", worker)
         offered: dict[str, Tool] = {}
         withheld: list[Data] = []
         for tool in tools:
             if worker.scope.grant(tool.name) is None:
                 withheld.append({"tool": tool.name, "by": "scope", "why": "not granted"})
-            elif tool.name == ask_colleague.name and worker.depth >= (
-                self.limits.cap("depth") or worker.depth + 1
-            ):
+            elif tool.name == ask_colleague.name and depth is not None and worker.depth >= depth:
                 withheld.append({"tool": tool.name, "by": "limit", "why": f"depth {worker.depth} reached"})
             else:
                 offered[tool.name] = self._bound(tool, agent)
@@ -296,6 +295,11 @@ class Walk:
         meter = Meter("", AGENT_LIMITS, (self._task_meter(job), self._agent_meter(agent)))
         return Desk(self._run, worker.path, path, agent, model, meter, gateway, conversation, tuple(withheld))
 
+    def _cap(self, name: str, worker: Asker) -> float | None:
+        """Return the tightest cap of this name over a worker: the crew's, the task's or the agent's own."""
+        levels = (self.limits, worker.job.task.limits, worker.agent.limits)
+        return min((cap for limits in levels if (cap := limits.cap(name)) is not None), default=None)
+
     def _bound(self, tool: Tool, agent: Agent) -> Tool:
         if tool.name != ask_colleague.name:
             return tool
@@ -310,7 +314,7 @@ class Walk:
             fingerprint(self._run.id, at),
             self._session.memory(at, task, agent),
             dict(self.inputs),
-            lambda text: self._run.record("note", at, {"text": text}, task=task, agent=agent, once=False),
+            lambda text: self._run.note(at, text, task=task, agent=agent),
         )
 
     def _upstream(self, job: Job) -> dict[str, str]:
@@ -333,9 +337,9 @@ class Walk:
         earlier = [
             (str(said["question"]), answer)
             for call, answer in conversation.before(at, ask_colleague.name)
-            if (said := _arguments(call.arguments)).get("to") == to
+            if (said := _arguments(call.arguments)).get("to") == to and said.get("question")
         ]
-        cap = self.limits.cap("rounds")
+        cap = self._cap("rounds", asker)
         round = len(earlier) + 1
         if cap is not None and round > cap:
             why = f"The {cap:g} rounds between {role} and {to} are used up."
@@ -571,7 +575,11 @@ class Walk:
 
     def _task_meter(self, job: Job) -> Meter:
         if job.name not in self._task_meters:
-            limits = replace(job.task.limits.over(TASK_LIMITS), steps=None, seconds=None)
+            limits = job.task.limits.over(TASK_LIMITS)
+            steps = (
+                job.task.limits.cap("steps") if job.kind == "crew" else None
+            )  # an agent's loop counts its own
+            limits = replace(limits, steps=None if steps is None else int(steps), seconds=None)
             self._task_meters[job.name] = Meter(f"Task '{job.name}'", limits, (self.meter,))
         return self._task_meters[job.name]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import threading
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -97,6 +98,7 @@ class Run:
         self._writer = writer
         self._lease = lease
         self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
         self._tasks: dict[str, _TaskIndex] = {}
         self._decisions: dict[str, Data] = {}
         self._buffer: list[Draft] = []
@@ -327,6 +329,19 @@ class Run:
                 JournalError
             ):  # a look that fails is looked again; an append that fails ends the run
                 await self.look()
+
+    def note(self, path: str, text: str, *, task: str, agent: str) -> None:
+        """Record a line of a tool's own. Any thread may call this: a sync tool runs in its own."""
+
+        def record() -> None:
+            with suppress(JournalError):  # whoever records next is told
+                self.record("note", path, {"text": text}, task=task, agent=agent, once=False)
+
+        if threading.get_ident() == self._thread:
+            record()
+        else:
+            with suppress(RuntimeError):  # the loop is closed: the run is over, and the tool was left behind
+                self._loop.call_soon_threadsafe(record)
 
     def chunk(self, path: str, text: str, *, task: str, agent: str) -> None:
         """Show streamed text to the listeners. It is not recorded."""

@@ -115,12 +115,18 @@ def _asks(job: Job, tool: Tool) -> str:
 
 
 def _warnings(job: Job) -> list[str]:
-    asked = [tool.name for tool in job.tools if _asks(job, tool).startswith("asks")]
+    from crewkit.tools.tool import UNDECLARED
+
+    asked = [tool for tool in job.tools if _asks(job, tool).startswith("asks")]
     found: list[str] = []
     if asked:
+        undeclared = [tool.name for tool in asked if tool.effects == UNDECLARED]
+        declare = (
+            f" If {' and '.join(undeclared)} only reads, say so: @tool(effects='read')." if undeclared else ""
+        )
         found.append(
-            f"Task '{job.name}' pauses for a person at: {', '.join(asked)}. "
-            "Declare the effects (@tool(effects='read')), or grant it: Scope(Grant(name, approval='never'))."
+            f"Task '{job.name}' pauses for a person at: {', '.join(tool.name for tool in asked)}.{declare} "
+            "To let it be called without asking: Scope(Grant(name, approval='never'))."
         )
     found += [
         f"Task '{job.name}' has the tool '{tool.name}', but a scope withholds it."

@@ -168,7 +168,19 @@ def _dispatch(arguments: Sequence[str]) -> int:
     except CrewkitError as error:
         fail(error)
         return exit_code(error)
+    except FileNotFoundError:
+        if _has_folder():
+            raise
+        fail(InputError("The working directory does not exist any more: change to another one."))
+        return USAGE
     return result if isinstance(result, int) else OK
+
+
+def _has_folder() -> bool:
+    try:
+        return bool(os.getcwd())
+    except FileNotFoundError:
+        return False
 
 
 def fail(error: CrewkitError) -> None:

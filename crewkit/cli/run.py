@@ -169,9 +169,11 @@ def _go_back_to(cwd: str, run: str) -> None:
     if not cwd or Path(cwd) == Path.cwd():
         return
     # The journal is this one, wherever the crew works.
+    from crewkit.core.environ import environment
     from crewkit.journal.sqlite import journal_home
 
-    home = journal_home()
+    environ = environment()
+    home = journal_home(None, environ)
     try:
         os.chdir(cwd)
     except OSError as error:
@@ -180,6 +182,8 @@ def _go_back_to(cwd: str, run: str) -> None:
             f"Name its crew to go on here: crewkit resume {run} path.py"
         ) from error
     os.environ["CREWKIT_HOME"] = str(home)
+    if journal := environ.get("CREWKIT_JOURNAL"):
+        os.environ["CREWKIT_JOURNAL"] = journal
     say(f"in {cwd}, where the run began", style="dim", err=True)
 
 

@@ -111,10 +111,9 @@ class Transcript:
         status = node.status if node else "waiting"
         needs = f"  after {', '.join(task['needs'])}" if task.get("needs") else ""
         why = str(_object(finished.get("error")).get("message") or finished.get("why") or "")
+        who = _worker(node) if node and task.get("kind", "agent") != "agent" else task.get("agent")
         said = f"  {status}{': ' + one_line(why, 200) if why else ''}"
-        return Line(
-            [_mark(status), (name, "bold"), (f"  {task.get('agent')}", ""), (needs, "dim"), (said, "")], 1
-        )
+        return Line([_mark(status), (name, "bold"), (f"  {who}", ""), (needs, "dim"), (said, "")], 1)
 
     def _history(self) -> Iterator[Line]:
         yield Line([("history", "bold")])
@@ -135,7 +134,7 @@ class Transcript:
     def _task_lines(self, node: Node, indent: int) -> Iterator[Line]:
         self._shown.clear()
         finished, started = node.data("task.finished"), node.data("task.started")
-        who = f"  {_worker(str(started.get('agent') or node.agent), node.path)}"
+        who = f"  {_worker(node)}"
         parts = [duration(float(finished["seconds"]))] if "seconds" in finished else []
         parts += [_used(node.totals)] if node.totals.steps or node.totals.tools else []
         yield Line(
@@ -359,8 +358,16 @@ def _labelled(label: str, text: str, indent: int = 1, style: str = "") -> Iterat
         yield Line([(f"{label:{_LABEL}}", "dim"), (one_line(text), style)], indent)
 
 
-def _worker(agent: str, task: str) -> str:
-    return "a function or a crew" if agent == task.rpartition("/")[2] else agent
+def _worker(node: Node) -> str:
+    """Say who does a task. One that no agent does is recorded under its own name."""
+    agent = str(node.data("task.started").get("agent") or node.agent)
+    steps = [step for turn in node.children if turn.kind == "turn" for step in turn.children]
+    if agent != node.path.rpartition("/")[2] or any(step.kind == "model" for step in steps):
+        return agent
+    if any(child.kind == "task" for child in node.children):
+        return "a crew"
+    called = next((tool for step in steps if (tool := step.data("tool.started").get("tool"))), None)
+    return f"{called}()" if called else "a function or a crew"
 
 
 def _mark(status: str) -> Span:
@@ -469,7 +476,8 @@ def _of_the_run(event: Event) -> str:
             changed = f"; changed since: {', '.join(data['changed'])}" if data.get("changed") else ""
             return f"resumed by pid {data.get('pid')} on {data.get('host')}{changed}"
         case "run.paused":
-            return f"paused: {data.get('reason')}"
+            reason = data.get("reason")
+            return "paused: a person must decide" if reason == "approval" else f"paused: {reason}"
         case "run.signal":
             return f"{data.get('signal')} asked for by {data.get('by')}"
         case "run.finished":

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crewkit.agents.agent import ModelSpec
 from crewkit.core.clock import Clock, SystemClock
+from crewkit.core.environ import environment
 from crewkit.core.events import Event
 from crewkit.core.limits import Limits
 from crewkit.core.messages import Message
@@ -18,17 +17,6 @@ from crewkit.memory.base import Memory
 
 if TYPE_CHECKING:
     from crewkit.coordinator.bus import Bus
-
-
-def environment() -> Mapping[str, str]:
-    """Return the environment, with what the nearest `.env` upwards from the working directory adds to it."""
-    here = Path.cwd()
-    file = next((path for folder in (here, *here.parents) if (path := folder / ".env").is_file()), None)
-    if file is None:
-        return dict(os.environ)
-    from dotenv import dotenv_values
-
-    return {**{name: value for name, value in dotenv_values(file).items() if value is not None}, **os.environ}
 
 
 @dataclass(frozen=True)

@@ -178,3 +178,17 @@ def test_a_narrow_terminal_wraps_under_the_bar():
   │ content that goes \n\
   │ on [red]
 """)
+
+
+def test_a_task_without_an_agent_is_shown_by_what_does_it(folder, invoke):
+    (folder / "plain.py").write_text(
+        "from crewkit import Agent, Crew, Task\n"
+        "def add() -> str:\n    return 'sum'\n"
+        "inner = Crew([Task('write', 'Write.', agent=Agent('write', 'Write.'))])\n"
+        "crew = Crew([Task('add', do=add), Task('nested', do=inner)])\n"
+    )
+    invoke("run", "plain.py")
+    shown = invoke("show", "@last").output
+    assert "  ✓ add  add()  completed" in shown
+    assert "  ✓ nested  a crew  completed" in shown
+    assert "✓ nested/write  write  completed" in shown

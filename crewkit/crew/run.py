@@ -52,8 +52,9 @@ async def start(crew: Crew, inputs: Mapping[str, Any], options: Options | None =
         id = options.run_id or new_run_id()
         lease = await opened.call(opened.journal.begin, id, crew.name, _segment())
         run = opened.run(lease, ())
-        given = run.redactor.data(given)
-        run.record("run.started", data=_beginning(crew, given, specs, models, options), key="started")
+        kept = run.redactor.data({name: as_json(value, f"Input '{name}'") for name, value in given.items()})
+        given = check_inputs(crew, kept)  # as a resumed run reads them
+        run.record("run.started", data=_beginning(crew, kept, specs, models, options), key="started")
         await run.commit(durable=True)
         return await _carry_on(crew, run, given, models, opened, options, ())
 
@@ -245,7 +246,7 @@ def _beginning(
     return {
         "crew": crew.name,
         "target": options.target or None,
-        "inputs": {name: as_json(value, f"Input '{name}'") for name, value in inputs.items()},
+        "inputs": inputs,
         "models": {path: named(path, spec) for path, spec in specs.items()},
         "definitions": {job.name: job.definition for job in crew.plan.jobs.values()},
         "tasks": [

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from pydantic import BaseModel
 
 from crewkit import Agent, Crew, InputError, ModelError, ReplayError, RunBusy, Task, tool
 from crewkit.core.events import Draft
+from crewkit.crew.crew import Input
 from crewkit.journal.base import Write
 from crewkit.journal.sqlite import SqliteJournal
 from crewkit.models.base import Request
@@ -242,3 +244,22 @@ async def test_a_run_goes_on_where_an_error_held_a_secret(make_options):
     result = await crew.run({}, options)
     lines[0] = "done"
     assert (await crew.resume(result.run_id, options)).output == "done"
+
+
+async def test_a_run_whose_typed_inputs_hold_a_secret_is_carried_on(make_options, runs):
+    class Account(BaseModel):
+        user: str
+        password: str
+
+    secret = "hunter2-hunter2"
+    lines: list[Line] = [ModelError("down")]
+    model = ScriptedModel(lambda _: lines[0])
+    agent = Agent("A", "Write about {account}.", model=model)
+    crew = Crew([Task("t", "Write.", agent=agent)], inputs={"account": Input(type=Account)})
+    options = make_options(environ={"SERVICE_PASSWORD": secret})
+    result = await crew.run({"account": Account(user="ada", password=secret)}, options)
+    assert result.status == "failed"
+    lines[0] = "done"
+    assert (await crew.resume(result.run_id, options)).output == "done"
+    assert secret not in repr(model.requests)
+    assert not [e for e in runs.events(result.run_id) if secret in e.to_json()]

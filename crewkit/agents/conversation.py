@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from crewkit.core.messages import ChatMessage, ToolCall
@@ -32,7 +33,9 @@ class Conversation:
         self._results: dict[str, str] = {}
 
     def add(self, message: ChatMessage) -> None:
-        """Append a message; record it where it is new."""
+        """Append a message, without the secrets in it; record it where it is new."""
+        content = self._run.redactor.text(message.content)
+        message = message if content == message.content else replace(message, content=content)
         self._new.append(self._run.say(message, self.path, task=self._task, agent=self._agent))
         self._messages.append(message)
         self._calls += [(f"{self.path}/tool:{i}", call) for i, call in enumerate(message.tool_calls)]
@@ -50,9 +53,9 @@ class Conversation:
     def window(self) -> tuple[ChatMessage, ...]:
         """Return what the model is sent: all, or the head and the newest turns, calls and results together."""
         if len(self._messages) > LONGEST:
-            cut = next(
-                (i for i in range(len(self._messages) - KEPT, len(self._messages)) if self._opens(i)), HEAD
-            )
+            start = len(self._messages) - KEPT
+            nearest = (*range(start, len(self._messages)), *reversed(range(HEAD, start)))
+            cut = next((i for i in nearest if self._opens(i)), HEAD)
             self._dropped += cut - HEAD
             del self._messages[HEAD:cut]
         if not self._dropped:

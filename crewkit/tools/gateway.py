@@ -57,11 +57,7 @@ class Gateway:
             )  # a type's own validator may refuse what the schema lets through
         except InvalidArguments as error:
             return self._refuse(call, path, "invalid", "arguments", str(error))
-        try:
-            verdict = self.check(tool, arguments)
-        except Exception as error:  # noqa: BLE001  a check that breaks denies
-            verdict = Deny(f"The check failed: {type(error).__name__}: {error}")
-        match verdict:
+        match self._verdict(tool, arguments):
             case Deny(why) | Revise(why):
                 return self._refuse(call, path, "denied", "scope", why)
             case Ask(question):
@@ -85,6 +81,16 @@ class Gateway:
         finished = await self._run(call, tool, arguments, path)
         text = self.run.message(finished["message"], task=self.task).content
         return ChatMessage("tool", text, tool_call_id=call.id)
+
+    def _verdict(self, tool: Tool, arguments: Data) -> Verdict:
+        """Return what the check says; one that breaks denies."""
+        try:
+            verdict = self.check(tool, arguments)
+        except Exception as error:  # noqa: BLE001  a check may be code that we do not own
+            return Deny(f"The check failed: {type(error).__name__}: {error}")
+        if not isinstance(verdict, Allow | Ask | Deny | Revise):  # pyright: ignore[reportUnnecessaryIsInstance]
+            return Deny(f"The check failed: it returned {verdict!r:.100}, which is no verdict.")
+        return verdict
 
     async def _run(self, call: ToolCall, tool: Tool, arguments: Data, path: str) -> Data:
         """Run a tool once per run; where it may have happened already, ask a person."""

@@ -321,10 +321,16 @@ def _bind_function(
 
 def _scopes(crew: Crew, jobs: Mapping[str, Job]) -> None:
     """Refuse grants for tools that nobody has, and tools that a task grants where a scope forbids them."""
+    from crewkit.crew.crew import Crew
+
     by_agent: dict[int, tuple[Agent, list[Tool]]] = {
         id(agent): (agent, [*agent.tools]) for agent in crew.agents
     }
     for job in jobs.values():
+        if isinstance(job.task.do, Crew) and job.task.scope is not None:
+            job.task.scope.known(
+                _tools(job.task.do, job.task.do.plan.jobs), f"The scope of task '{job.name}'"
+            )
         if job.agent is None:
             continue
         by_agent.setdefault(id(job.agent), (job.agent, [*job.agent.tools]))[1].extend(job.task.tools)

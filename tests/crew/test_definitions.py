@@ -335,6 +335,14 @@ def test_a_grant_of_a_task_or_crew_for_no_tool_of_its_is_refused():
     )
 
 
+def test_a_grant_over_an_inner_crew_for_no_tool_of_its_is_refused():
+    inner = Crew([task("look")], name="inner")
+    assert Crew([Task("sub", do=inner, scope=Scope("search"))], scope=Scope("search"))
+    assert mistake(lambda: Crew([Task("sub", do=inner, scope=Scope("serch"))])) == snapshot(
+        "The scope of task 'sub' has a grant for 'serch', which is none of its tools. Did you mean 'search'? Tools: search."
+    )
+
+
 @pytest.mark.parametrize("where", ["agent", "task", "crew"])
 def test_a_tool_granted_where_a_scope_forbids_it_is_refused(where: str):
     narrow = {where: Scope("search")}

@@ -86,11 +86,17 @@ class Walk:
         self._task_meters: dict[str, Meter] = {}
         self._inner: dict[str, Walk] = {}
         """The crews inside tasks: a task that is entered again goes on with the same, which knows what it used."""
+        self._ended: dict[str, Outcome] = {}
+        """What became of tasks the last time round, for a crew that is entered again."""
         self._restore()
         self._schedule = Schedule(self.plan.graph(), self._do, skipped=self._skipped)
 
     async def run(self) -> Mapping[str, Outcome]:
         """Run all tasks and return what became of each. May be called again, where some waited for a person."""
+        ended = ("completed", "failed", "skipped")
+        self._ended = {
+            n: outcome for n, outcome in self._schedule.outcomes.items() if outcome.status in ended
+        }
         self._schedule = Schedule(self.plan.graph(), self._do, skipped=self._skipped)
         self._session.enter(self._schedule)
         try:
@@ -118,6 +124,8 @@ class Walk:
 
     async def _do(self, name: str) -> Outcome:
         job, path = self.plan.jobs[name], self._prefix + name
+        if name in self._ended:
+            return self._ended[name]
         if path in self._run.finished:
             return _replayed(self._run.finished[path])
         begun = self._run.clock.monotonic()
@@ -186,6 +194,8 @@ class Walk:
 
     def _skipped(self, name: str, why: str) -> Outcome:
         job, path = self.plan.jobs[name], self._prefix + name
+        if name in self._ended:
+            return self._ended[name]
         if path in self._run.finished:
             return _replayed(self._run.finished[path])
         outcome = Outcome("skipped", why=why, passes=job.task.on_failure == "continue")
@@ -425,12 +435,20 @@ class Walk:
                 ) from error
             except Exception as error:
                 raise ToolError(f"{name}() raised {type(error).__name__}: {error}") from error
-            output = self._run.redactor.data(job.output.dump(value))
+            ended: Data
+            try:
+                ended = {"outcome": "ok", "output": self._run.redactor.data(job.output.dump(value))}
+            except CrewkitError as error:
+                if repeatable:
+                    raise
+                ended = {"outcome": "error", "error": {"type": type(error).__name__, "message": str(error)}}
             seconds = round(self._run.clock.monotonic() - begun, 4)
-            return {"tool": name, "outcome": "ok", "output": output, "fingerprint": mark, "seconds": seconds}
+            return {"tool": name, **ended, "fingerprint": mark, "seconds": seconds}
 
         async def call(_content: str) -> Any:
             finished = await self._once(at, intent, do, path, job.worker, repeatable)
+            if "error" in finished:
+                raise RunError(finished["error"]["message"])  # it ran to its end: only its result is lost
             return finished["output"]
 
         mark = fingerprint(name, canonical(shown))
@@ -512,7 +530,8 @@ class Walk:
     async def _by_crew(self, job: Job, path: str) -> Any:
         crew = job.task.do
         assert isinstance(crew, Crew)
-        depth = self.limits.cap("depth")
+        caps = (self.limits.cap("depth"), job.task.limits.cap("depth"))
+        depth = min((cap for cap in caps if cap is not None), default=None)
         if depth is not None and self._depth >= depth:
             raise LimitExceeded(
                 f"Crew '{crew.name}' would be {self._depth + 1} deep; the cap is {depth:g}.", limit="depth"
@@ -533,9 +552,7 @@ class Walk:
                 crew,
                 inputs,
                 prefix=f"{path}/",
-                limits=crew.limits.over(
-                    replace(self.limits, tokens=None, usd=None, seconds=None, steps=None)
-                ),
+                limits=_inside(crew.limits, self.limits, depth),
                 parents=(self._task_meter(job),),
                 ceiling=ceiling,
                 depth=self._depth + 1,
@@ -612,6 +629,13 @@ class Walk:
 
 def _waited_for(intents: list[Data]) -> str:
     """Say which models and tools an agent was waiting for when its time was up."""
+def _inside(own: Limits, outer: Limits, depth: float | None) -> Limits:
+    """Return the limits of a crew inside a task: what it leaves out is the outer crew's; depth never grows."""
+    limits = own.over(replace(outer, tokens=None, usd=None, seconds=None, steps=None))
+    caps = [cap for cap in (depth, limits.cap("depth")) if cap is not None]
+    return replace(limits, depth=int(min(caps)) if caps else None)
+
+
     names = [f"{each['tool']}()" if "tool" in each else f"the model '{each['model']}'" for each in intents]
     return f" It was waiting for {' and '.join(names)}." if names else ""
 

@@ -20,7 +20,7 @@ from crewkit.cli.inputs import caps, limit_options, read_inputs
 from crewkit.cli.progress import Progress
 from crewkit.cli.stop import Stop
 from crewkit.cli.text import count, duration, money, number, one_line, safe
-from crewkit.errors import CrewkitError, InputError
+from crewkit.errors import CrewkitError, InputError, JournalError, RunBusy
 
 if TYPE_CHECKING:
     from crewkit.core.events import Event
@@ -214,7 +214,9 @@ def _carry(crew: Crew, work: Work, progress: Progress, manner: Manner, target: s
             if not (manner.asks and result.status == "paused" and _ask_here(result.run_id)):
                 break
             work = lambda options, id=result.run_id: crew.resume(id, options)  # noqa: E731
-    except CrewkitError:
+    except CrewkitError as error:
+        if progress.run and isinstance(error, JournalError) and not isinstance(error, RunBusy):
+            say(f"  go on: crewkit resume {progress.run}", style="dim", err=True)
         _where(progress)
         raise
     except Exception as error:

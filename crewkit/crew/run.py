@@ -55,7 +55,6 @@ async def start(crew: Crew, inputs: Mapping[str, Any], options: Options | None =
         kept = run.redactor.data({name: as_json(value, f"Input '{name}'") for name, value in given.items()})
         given = check_inputs(crew, kept)  # as a resumed run reads them
         run.record("run.started", data=_beginning(crew, kept, specs, models, options), key="started")
-        await run.commit(durable=True)
         return await _carry_on(crew, run, given, models, opened, options, ())
 
 
@@ -66,6 +65,7 @@ async def resume(crew: Crew, name: str, options: Options | None = None) -> Resul
         id = await opened.call(opened.journal.find, name)
         lease = await opened.call(opened.journal.take, id, _segment())
         history = await opened.call(lambda: list(opened.journal.events(id)))
+        _refuse_damaged(id, history)
         begun = next((event.data for event in history if event.type == "run.started"), None)
         if begun is None:
             raise InputError(f"Run {id} has no beginning in the journal, so it cannot be carried on.")
@@ -97,7 +97,6 @@ async def resume(crew: Crew, name: str, options: Options | None = None) -> Resul
             "limits": options.limits.caps(),
         }
         run.record("run.resumed", data=data)
-        await run.commit()
         return await _carry_on(crew, run, given, models, opened, options, history)
 
 
@@ -356,6 +355,7 @@ async def _carry_on(
     timer = _deadline(session, walk, before)
     watching = asyncio.create_task(_watch(session))
     try:
+        await run.commit(durable=True)  # the run has begun, whatever follows
         outcomes = await walk.run()
     except asyncio.CancelledError:
         run.record("run.paused", data={"reason": "interrupted", "seconds": run.clock.monotonic() - begun})
@@ -472,6 +472,16 @@ def _name(error: CrewkitError, run_id: str) -> None:
 
 
 # Resuming
+
+
+def _refuse_damaged(id: str, history: Sequence[Event]) -> None:
+    """Refuse what cannot be read to its end: calls may have been finished there, and effects have happened."""
+    damaged = next((event.data for event in history if event.type == "journal.damaged"), None)
+    if damaged is not None:
+        raise InputError(
+            f"Run {id} cannot be read on after event {damaged['after']}: {damaged['why']}. Nobody can tell what was "
+            f"done after it, so it is not carried on. Read what there is (crewkit show {id}) and start a new run."
+        )
 
 
 def _ending(history: Sequence[Event]) -> Data | None:

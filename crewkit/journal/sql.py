@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NoReturn, Self
+from typing import Any, Final, NoReturn, Self
 
 from crewkit.core.clock import timestamp
 from crewkit.core.events import VERSION, Draft, Event
@@ -20,7 +20,7 @@ from crewkit.journal.base import Write
 
 Row = tuple[Any, ...]
 
-COLUMNS = "run, seq, type, ts, t, seg, path, task, agent, attempt, data, v"
+COLUMNS: Final = "run, seq, type, ts, t, seg, path, task, agent, attempt, data, v"
 
 _PAGE = 256
 """Events read at a time."""

@@ -1,0 +1,452 @@
+"""Runs in a PostgreSQL database, which any number of processes on any number of hosts share."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from crewkit.core.events import Event
+from crewkit.errors import CrewkitError, JournalError
+from crewkit.journal.base import Lease, RunInfo, Write
+from crewkit.journal.link import Link, rollback
+from crewkit.journal.sql import (
+    COLUMNS,
+    Row,
+    SqlJournal,
+    Tail,
+    check_run_id,
+    me,
+    now,
+    owner,
+    plain,
+    taken,
+    to_json,
+)
+
+if TYPE_CHECKING:
+    from crewkit.journal.link import Connection
+
+_SCHEMAS = (
+    # From nothing to 1. A later version appends its step here; a database goes through those it has not seen.
+    """
+    CREATE TABLE meta (name text PRIMARY KEY, value text NOT NULL);
+    CREATE TABLE runs (
+        run text COLLATE "C" PRIMARY KEY, number integer GENERATED ALWAYS AS IDENTITY, crew text NOT NULL,
+        status text NOT NULL, started text COLLATE "C" NOT NULL, updated text NOT NULL, seq bigint NOT NULL,
+        epoch bigint NOT NULL, pid bigint NOT NULL, host text NOT NULL, seg text NOT NULL
+    ) WITH (fillfactor = 50);
+    CREATE INDEX runs_started ON runs (started, number);
+    CREATE TABLE events (
+        run text COLLATE "C" NOT NULL, seq bigint NOT NULL, v integer NOT NULL, type text NOT NULL,
+        ts text NOT NULL, t double precision NOT NULL, seg text NOT NULL, path text NOT NULL,
+        task text NOT NULL, agent text NOT NULL, attempt bigint NOT NULL, key text COLLATE "C",
+        data text NOT NULL, batch bigint NOT NULL,
+        PRIMARY KEY (run, seq)
+    );
+    CREATE UNIQUE INDEX events_key ON events (run, key) WHERE key IS NOT NULL;
+    """,
+)
+# `data` is text and not jsonb, which refuses NUL and half characters, and rewrites numbers and the order of keys.
+# `batch` is the transaction's own mark: it tells whether one whose commit was not answered happened.
+
+_MIGRATING = 0x637265776B6974
+"""The advisory lock of who makes the tables."""
+
+_LEASE: Final = "'crewkit.runs'::regclass::oid::integer"
+"""The first half of a lease's advisory lock; the second is the run's number."""
+
+_TAILS: Final = """
+    SELECT run, seq, epoch, status, started, updated, pid, host FROM runs WHERE run = ANY(%s)
+    ORDER BY run FOR UPDATE
+"""
+_KEYS: Final = "SELECT run, key FROM events WHERE run = ANY(%s) AND key = ANY(%s)"
+_DONE: Final = "SELECT 1 FROM events WHERE run = %s AND seq = %s AND batch = %s"
+_INSERT: Final = (
+    f"INSERT INTO events ({COLUMNS}, key, batch)"  # noqa: S608
+    " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+)
+
+_TRIES = 20
+"""Attempts to lock a run again that nobody else has taken."""
+
+_UNSYNCED = 1000
+"""Events of which the server may lose the last in a crash, and which are kept here until it cannot."""
+
+
+class PostgresJournal(SqlJournal):
+    """Runs in a PostgreSQL database, which any number of processes on any number of hosts share.
+
+    The lease of a run is an advisory lock of the connection that writes, which the server frees when the
+    process dies, and an epoch, by which an owner who lost it is refused. A lost connection is opened again,
+    and with it the leases; what a crash of the server took of the events that were not yet synced is written
+    again, and a transaction whose commit was not answered is looked for before it is repeated.
+    """
+
+    _born = "number"
+
+    def __init__(self, url: str, *, patience: float = 30.0) -> None:
+        """Reach the server, and make the tables in the schema `crewkit` where they are missing.
+
+        Args:
+            url: `postgresql://user:password@host:5432/database`, as libpq reads it.
+            patience: Seconds to try again for, where the connection was lost.
+
+        Raises:
+            InputError: The URL cannot be read, or psycopg is not installed.
+            JournalError: The server cannot be reached, or a newer crewkit made the tables.
+        """
+        name = f"crewkit-{secrets.token_hex(8)}"
+        self._writer = Link(url, name=name, patience=patience, opened=self._opened)
+        self._reader = Link(url, name="crewkit", patience=patience, opened=self._prepare)
+        self._name = name
+        self.where = self._reader.where
+        self._held: dict[str, _Held] = {}
+        self._unsynced: list[_Batch] = []
+        self._stuck: dict[str, JournalError] = {}
+        self._reader.run(lambda _: None)
+
+    def begin(self, run: str, crew: str, seg: str) -> Lease:
+        """Make a new run and take its lease."""
+        check_run_id(run)
+        started = now()
+        values = (run, plain(crew), started, started, *me(seg))
+
+        tried = False
+
+        def work(db: Connection) -> bool:
+            nonlocal tried
+            with db.pipeline():
+                _begin(db, durable=True)
+                made = db.execute(
+                    "INSERT INTO runs (run, crew, status, started, updated, seq, epoch, pid, host, seg)"
+                    " VALUES (%s, %s, 'running', %s, %s, 0, 1, %s, %s, %s) ON CONFLICT DO NOTHING",
+                    values,
+                )
+                # One whose commit was not answered finds itself here.
+                found = db.execute(
+                    "SELECT number FROM runs WHERE run = %s AND crew = %s AND started = %s AND updated = %s"
+                    " AND pid = %s AND host = %s AND seg = %s AND epoch = 1 AND seq = 0",
+                    values,
+                )
+            row = found.fetchone()
+            if row is None or not (made.rowcount or tried):
+                return False
+            self._lock(db, run, row[0])
+            tried = True
+            db.execute("COMMIT")
+            return True
+
+        with self._leasing(run):
+            if not self._writer.run(work):
+                raise taken(run)
+        return self._leased(run, 1, seg)
+
+    def take(self, run: str, seg: str) -> Lease:
+        """Take the lease of a run that no living process holds."""
+        self._owner(run)
+        if run in self._held:
+            raise self._busy(run)
+
+        def work(db: Connection) -> int:
+            self._lock(db, run, *db.execute("SELECT number FROM runs WHERE run = %s", (run,)).fetchall()[0])
+            with db.pipeline():
+                _begin(db, durable=True)
+                taken = db.execute(
+                    "UPDATE runs SET epoch = epoch + 1, pid = %s, host = %s, seg = %s WHERE run = %s"
+                    " RETURNING epoch",
+                    (*me(seg), run),
+                )
+                db.execute("COMMIT")
+            return taken.fetchall()[0][0]
+
+        with self._leasing(run):
+            epoch = self._writer.run(work)
+        return self._leased(run, epoch, seg)
+
+    def release(self, lease: Lease) -> None:
+        """Give the lease back. A dead process's lease is free without it."""
+        held = self._held.get(lease.run)
+        if held is not None and held.epoch == lease.epoch:
+            self._unlock(lease.run)
+
+    def append(self, writes: Sequence[Write]) -> list[list[Event]]:
+        """Append all the writes in one transaction; return what became of each, in order."""
+        if not writes:
+            return []
+        for write in writes:
+            if write.epoch is not None and (error := self._stuck.get(write.run)):
+                raise error
+        durable = any(write.durable for write in writes)
+        batch = _Batch(writes, durable or sum(b.size for b in self._unsynced) >= _UNSYNCED)
+        try:
+            self._writer.run(lambda db: self._append(db, batch))
+        except JournalError as error:
+            if batch.seqs:
+                # Nobody knows whether it happened: the run is carried on by whoever reads what is there.
+                self._stuck |= {write.run: error for write in writes}
+            raise
+        return batch.answer
+
+    def runs(self) -> list[RunInfo]:
+        """List the runs, the newest first."""
+        rows = self._all(
+            "SELECT run, crew, status, started, updated, seq, lease.objid IS NOT NULL, pid, host FROM runs"
+            " LEFT JOIN (SELECT DISTINCT objid FROM pg_locks WHERE locktype = 'advisory' AND granted"
+            "  AND classid = 'crewkit.runs'::regclass::oid AND objsubid = 2 AND database ="
+            "  (SELECT oid FROM pg_database WHERE datname = current_database())"
+            " ) lease ON lease.objid = runs.number::oid"
+            " WHERE seq > 0 ORDER BY started DESC, number DESC"
+        )
+        return [RunInfo(*row[:7], owner=owner(row[7], row[8])) for row in rows]
+
+    def close(self) -> None:
+        """Close the connections; the leases of this object go with them."""
+        self._writer.close()
+        self._reader.close()
+        self._held.clear()
+
+    def _all(self, query: str, *values: str | int) -> list[Row]:
+        return self._reader.run(_query(query, values))
+
+    def _readable(self, query: str, values: Sequence[str | int]) -> tuple[list[Row], str]:
+        return self._reader.readable(_query(query, values))
+
+    # Writing
+
+    def _append(self, db: Connection, batch: _Batch) -> None:
+        self._write(db, batch)
+        if batch.durable:
+            self._unsynced.clear()  # the server's log is synced up to here
+        elif batch.seqs:
+            self._unsynced.append(batch)
+
+    def _write(self, db: Connection, batch: _Batch) -> None:
+        tails, keys, done = _look(db, batch)
+        if done:
+            return
+        for write in batch.writes:
+            (tails.get(write.run) or self._unknown(write.run)).check_right(write)
+        rows = batch.assign(tails, keys)
+        try:
+            with db.pipeline():
+                if rows:
+                    db.cursor().executemany(_INSERT, rows)
+                for tail in tails.values():
+                    db.execute(
+                        "UPDATE runs SET seq = %s, status = %s, started = %s, updated = %s WHERE run = %s",
+                        (tail.seq, tail.status, tail.started, tail.updated, tail.run),
+                    )
+                db.execute("COMMIT")
+        except BaseException:
+            if not db.closed:
+                batch.seqs = {}  # the server said no: nothing was written
+            raise
+
+    # Leases
+
+    @contextmanager
+    def _leasing(self, run: str) -> Generator[None]:
+        before = run in self._held
+        try:
+            yield
+        except BaseException:
+            if not before:
+                self._unlock(run)
+            raise
+
+    def _leased(self, run: str, epoch: int, seg: str) -> Lease:
+        self._held[run].epoch = epoch
+        self._stuck.pop(run, None)
+        return Lease(run, epoch, seg)
+
+    def _lock(self, db: Connection, run: str, number: int) -> None:
+        """Lock the run in this session, where it is not yet: locks outlive a transaction that failed."""
+        if run not in self._held:
+            if not _try_lock(db, number):
+                raise self._busy(run)
+            self._held[run] = _Held(number)
+
+    def _unlock(self, run: str) -> None:
+        held = self._held.pop(run, None)
+        if held and self._writer.connected:  # a lost connection has lost its locks
+            with suppress(JournalError):
+                self._writer.run(lambda db: _give_back(db, held.number), patience=0)
+
+    def _lock_again(self, db: Connection, run: str, held: _Held) -> None:
+        for _ in range(_TRIES):
+            free = _try_lock(db, held.number)
+            ((epoch,),) = db.execute("SELECT epoch FROM runs WHERE run = %s", (run,)).fetchall()
+            if free and epoch == held.epoch:
+                return
+            if free:
+                _give_back(db, held.number)
+            if epoch != held.epoch:
+                break
+            time.sleep(0.05)  # the server may be about to end our old session
+        del self._held[run]
+
+    # A new connection
+
+    def _prepare(self, db: Connection) -> None:
+        """Check the tables, and make them where they are missing."""
+        _check_encoding(db, self.where)
+        if self._version(db) == len(_SCHEMAS):
+            return
+        with db.transaction():
+            db.execute("SELECT pg_advisory_xact_lock(%s)", (_MIGRATING,))
+            db.execute("SET LOCAL synchronous_commit TO on")
+            # Before it is made: who may not make schemas may use one that is there.
+            if db.execute("SELECT to_regnamespace('crewkit') IS NULL").fetchall()[0][0]:
+                db.execute("CREATE SCHEMA crewkit")
+            for schema in _SCHEMAS[self._version(db) :]:
+                db.execute(schema)
+            db.execute(
+                "INSERT INTO meta VALUES ('schema', %s) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                (str(len(_SCHEMAS)),),
+            )
+
+    def _version(self, db: Connection) -> int:
+        if db.execute("SELECT to_regclass('crewkit.meta') IS NULL").fetchall()[0][0]:
+            return 0
+        ((version,),) = db.execute("SELECT value FROM meta WHERE name = 'schema'").fetchall()
+        if int(version) > len(_SCHEMAS):
+            raise JournalError(
+                f"The journal {self.where} has schema {version}; this crewkit knows {len(_SCHEMAS)}. "
+                "A newer crewkit wrote it: upgrade this one."
+            )
+        return int(version)
+
+    def _opened(self, db: Connection) -> None:
+        """Make a new connection what the lost one was."""
+        self._prepare(db)
+        # The server may not have noticed that the old one is lost.
+        db.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = %s AND pid <> pg_backend_pid()",
+            (self._name,),
+        )
+        for run, held in list(self._held.items()):
+            self._lock_again(db, run, held)
+        self._restore(db)
+
+    def _restore(self, db: Connection) -> None:
+        """Write again what a crash of the server took: the commits that it had answered but not synced."""
+        for lost in self._unsynced:
+            for batch in lost.by_run():
+                try:
+                    self._write(db, batch)
+                except CrewkitError:
+                    pass  # the run is in other hands by now, and theirs is the truth
+                finally:
+                    rollback(db)
+        self._unsynced = []
+
+
+@dataclass(slots=True)
+class _Held:
+    """A lease of this process."""
+
+    number: int
+    epoch: int = 0
+    """0 while it is being taken."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """The writes of one transaction, which may take several attempts."""
+
+    writes: Sequence[Write]
+    durable: bool
+    id: int = field(default_factory=lambda: secrets.randbits(63))
+    texts: list[list[str]] = field(default_factory=list[list[str]])
+    """The data of each write's drafts as JSON, made before any lock is held."""
+    seqs: dict[str, int] = field(default_factory=dict[str, int])
+    """Where the last attempt put its first event, by run."""
+    answer: list[list[Event]] = field(default_factory=list[list[Event]])
+
+    def __post_init__(self) -> None:
+        if not self.texts:
+            self.texts = [[to_json(write.run, draft) for draft in write.drafts] for write in self.writes]
+
+    @property
+    def size(self) -> int:
+        """Events in it."""
+        return sum(len(events) for events in self.answer)
+
+    def assign(self, tails: Mapping[str, Tail], keys: set[tuple[str, str]]) -> list[Row]:
+        """Make events of the drafts whose keys are new, and return them as rows."""
+        self.answer, self.seqs = [], {}
+        rows: list[Row] = []
+        for write, texts in zip(self.writes, self.texts, strict=True):
+            events: list[Event] = []
+            for draft, text in zip(write.drafts, texts, strict=True):
+                key = None if draft.key is None else plain(draft.key)
+                if key is not None and (write.run, key) in keys:
+                    continue
+                if key is not None:
+                    keys.add((write.run, key))
+                event = tails[write.run].add(draft)
+                self.seqs.setdefault(event.run, event.seq)
+                events.append(event)
+                rows.append((*_values(event, text), key, self.id))
+            self.answer.append(events)
+        return rows
+
+    def by_run(self) -> Iterator[_Batch]:
+        """Yield it in parts that can be looked for, and written again, each by itself."""
+        for run, seq in self.seqs.items():
+            mine = [i for i, write in enumerate(self.writes) if write.run == run]
+            writes, texts = [self.writes[i] for i in mine], [self.texts[i] for i in mine]
+            yield _Batch(writes, True, self.id, texts, {run: seq})  # noqa: FBT003
+
+
+def _look(db: Connection, batch: _Batch) -> tuple[dict[str, Tail], set[tuple[str, str]], bool]:
+    """Lock the runs of a batch; return their ends, which of its keys they hold, and whether it is there."""
+    runs = sorted({plain(write.run) for write in batch.writes})
+    keys = [plain(draft.key) for write in batch.writes for draft in write.drafts if draft.key is not None]
+    tried = next(iter(batch.seqs.items()), None)
+    with db.pipeline():
+        _begin(db, durable=batch.durable)
+        tails = db.execute(_TAILS, (runs,))
+        held = db.execute(_KEYS, (runs, keys)) if keys else None
+        done = db.execute(_DONE, (*tried, batch.id)) if tried else None
+    found = {row[0]: Tail(*row) for row in tails.fetchall()}
+    return found, set(held.fetchall() if held else ()), bool(done and done.fetchall())
+
+
+def _begin(db: Connection, *, durable: bool) -> None:
+    db.execute("BEGIN")
+    if durable:
+        db.execute("SET LOCAL synchronous_commit TO on")
+
+
+def _try_lock(db: Connection, number: int) -> bool:
+    return db.execute(f"SELECT pg_try_advisory_lock({_LEASE}, %s)", (number,)).fetchall()[0][0]
+
+
+def _give_back(db: Connection, number: int) -> None:
+    db.execute(f"SELECT pg_advisory_unlock({_LEASE}, %s)", (number,))
+
+
+def _query(query: str, values: Sequence[str | int]) -> Callable[[Connection], list[Row]]:
+    return lambda db: db.execute(query.replace("?", "%s").encode(), values).fetchall()
+
+
+def _values(event: Event, text: str) -> Row:
+    return (
+        *(event.run, event.seq, plain(event.type), plain(event.ts), event.t, plain(event.seg), event.path),
+        *(event.task, event.agent, event.attempt, text, event.v),
+    )
+
+
+def _check_encoding(db: Connection, where: str) -> None:
+    encoding = db.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        raise JournalError(
+            f"The database {where} is in {encoding}, which does not hold every text. Make one that does: "
+            "CREATE DATABASE crewkit ENCODING 'UTF8' TEMPLATE template0"
+        )

@@ -29,12 +29,16 @@ class ChatMessage:
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
     """For the role `tool`: the call that this answers."""
+    _id: str = field(default="", init=False, repr=False, compare=False)
 
     def id(self) -> str:
         """Return the message's id: a hash of what it says (16 hex digits)."""
-        calls = "".join(f"\x1f{c.id}\x1f{c.name}\x1f{c.arguments}" for c in self.tool_calls)
-        text = f"{self.role}\x1e{self.tool_call_id}\x1e{self.content}\x1e{calls}"
-        return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+        if not self._id:  # every turn asks every message of the conversation
+            calls = "".join(f"\x1f{c.id}\x1f{c.name}\x1f{c.arguments}" for c in self.tool_calls)
+            text = f"{self.role}\x1e{self.tool_call_id}\x1e{self.content}\x1e{calls}"
+            digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8)
+            object.__setattr__(self, "_id", digest.hexdigest())
+        return self._id
 
     def to_data(self) -> dict[str, Any]:
         """Return the message as JSON data; `from_data` reads it back."""
@@ -96,8 +100,5 @@ def canonical(value: object) -> str:
 
 def fingerprint(*parts: str) -> str:
     """Hash texts in their order (16 hex digits)."""
-    digest = blake2b(digest_size=8)
-    for part in parts:
-        digest.update(part.encode("utf-8", "surrogatepass"))
-        digest.update(b"\x1e")
-    return digest.hexdigest()
+    text = "".join(f"{part}\x1e" for part in parts)
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel
 
 from crewkit import Agent, Crew, InputError, ModelError, ReplayError, RunBusy, Task, tool
-from crewkit.core.events import Draft
+from crewkit.core.events import Draft, Event
 from crewkit.crew.crew import Input
 from crewkit.journal.base import Write
 from crewkit.journal.sqlite import SqliteJournal
@@ -263,3 +263,16 @@ async def test_a_run_whose_typed_inputs_hold_a_secret_is_carried_on(make_options
     assert (await crew.resume(result.run_id, options)).output == "done"
     assert secret not in repr(model.requests)
     assert not [e for e in runs.events(result.run_id) if secret in e.to_json()]
+
+
+async def test_a_run_interrupted_as_it_begins_says_so(make_options, runs):
+    def listen(event: Event) -> None:
+        if event.type == "run.started":
+            running.cancel()
+
+    crew = Crew([Task("t", "Write.", agent=writer("one"))])
+    running = asyncio.ensure_future(crew.run({}, make_options(run_id="r-1", listener=listen)))
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert [event.type for event in runs.events("r-1")] == ["run.started", "run.paused"]
+    assert (await crew.resume("r-1", make_options())).output == "one"

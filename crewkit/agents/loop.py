@@ -158,7 +158,7 @@ async def _think(desk: Desk, conversation: Conversation, turn: int) -> tuple[Ans
 async def _ask_model(desk: Desk, request: Request, conversation: Conversation, *, last: bool) -> Data:
     run, path = desk.run, f"{conversation.path}/model"
     tokens = _estimate(request)
-    price = desk.model.price(tokens, request.max_tokens)
+    price = _price(desk.model, tokens, request.max_tokens)
     replayed = run.holds(path, task=desk.task)
     held = None if replayed else await desk.meter.reserve(tokens + request.max_tokens, price)
     intent: Data = {
@@ -200,11 +200,37 @@ async def _ask_model(desk: Desk, request: Request, conversation: Conversation, *
 
 async def _answer(model: Model, request: Request, watch: Watch) -> Answer:
     try:
-        return await model.answer(request, watch)
+        return _whole(await model.answer(request, watch))
+    except CrewkitError:
+        raise
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise ModelError(f"Model '{model.name}' broke: it cancelled its own call.") from error
+    except (Exception, SystemExit, BaseExceptionGroup) as error:
+        raise _broke(model, error) from error
+
+
+def _price(model: Model, tokens: int, longest: int) -> float | None:
+    try:
+        return model.price(tokens, longest)
     except CrewkitError:
         raise
     except Exception as error:
-        raise ModelError(f"Model '{model.name}' broke with {type(error).__name__}: {error}") from error
+        raise _broke(model, error) from error
+
+
+def _broke(model: Model, error: BaseException) -> ModelError:
+    return ModelError(f"Model '{model.name}' broke with {type(error).__name__}: {error}")
+
+
+def _whole(answer: Answer) -> Answer:
+    """Refuse what a model of somebody's own may return instead of an answer."""
+    texts = [answer.content, *(text for c in answer.tool_calls for text in (c.id, c.name, c.arguments))]
+    if not all(isinstance(text, str) for text in texts) or not isinstance(answer.usage, Usage):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"{answer!r:.200} is no Answer of text, tool calls and usage")
+    return answer
 
 
 def _answered(desk: Desk, answer: Answer, path: str, intent: Data, seconds: float) -> Data:

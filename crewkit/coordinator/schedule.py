@@ -102,7 +102,7 @@ class Schedule:
             outcome = await self._do(name)
         except asyncio.CancelledError as error:
             outcome = Outcome("stopped", why=self._halted) if self._halted else error
-        except Exception as error:  # noqa: BLE001  raised again by `run`, as itself
+        except BaseException as error:  # noqa: BLE001  raised again by `run`, as itself: nothing may hang on it
             outcome = error
         self._done.append((name, outcome))
         self._news.set()

@@ -5,7 +5,7 @@ does not know; a key that does not apply is left out):
 
 | type | path | data |
 |---|---|---|
-| `run.started` | | `crew` (name), `target` (how to load it again, or null), `inputs`, `models` {task: name}, `definitions` {task: hash}, `tasks` [{name, needs, agent, kind: agent/function/crew, on_failure}], `limits`, `agents` [{role, goal, model, tools}], `crewkit` (version), `cwd` |
+| `run.started` | | `crew` (name), `target` (how to load it again, or null), `inputs`, `models` {task: name}, `definitions` {task: hash}, `tasks` [{name, needs, agent, kind: agent/function/crew, on_failure}], `limits`, `given` (the caps that came with the run, not the crew), `agents` [{role, goal, model, tools}], `crewkit` (version), `cwd` |
 | `run.resumed` | | `pid`, `host`, `changed` [task], `limits` |
 | `run.paused` | | `reason`: approval, interrupted; `approvals` [id]; `seconds` (active, of this segment) |
 | `run.finished` | | `status`: completed, failed, limit, denied, cancelled; `output` (JSON); `report` {completed: [task], failed: [{task, error}], skipped: [{task, why}]}; `why` (one sentence); `usage` {input_tokens, output_tokens, usd (null: unknown), steps, seconds} |

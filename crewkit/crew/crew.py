@@ -117,7 +117,7 @@ class Crew:
 
         Args:
             run: Its id, a unique prefix, or `@last`.
-            options: As in `run`; `limits` here replace the crew's.
+            options: As in `run`; `limits` here replace the crew's and those given with the run, cap by cap.
 
         Raises:
             InputError: There is no such run, or it was not a run of this crew.

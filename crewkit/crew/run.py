@@ -16,7 +16,7 @@ from crewkit.agents.agent import ModelSpec
 from crewkit.agents.output import Output, WrongAnswer, as_json
 from crewkit.coordinator.schedule import Outcome
 from crewkit.core.events import Event
-from crewkit.core.limits import CREW_LIMITS
+from crewkit.core.limits import CREW_LIMITS, Limits
 from crewkit.core.messages import COORDINATOR, fingerprint
 from crewkit.crew.crew import REQUIRED, Crew
 from crewkit.crew.options import Options
@@ -86,6 +86,7 @@ async def resume(crew: Crew, name: str, options: Options | None = None) -> Resul
             raise InputError(
                 f"Run {id} was cancelled by {by}, and died before it heard of it. Start a new run."
             )
+        options = replace(options, limits=options.limits.over(_capped(history)))
         changed = _changed(crew, run, begun)
         specs = model_specs(crew, options)
         specs = specs if options.model else _pinned(specs, begun["models"])
@@ -263,6 +264,7 @@ def _beginning(
             for a in crew.plan.agents.values()
         ],
         "limits": options.limits.over(crew.limits).over(CREW_LIMITS).caps(),
+        "given": options.limits.caps(),
         "crewkit": crewkit.__version__,
         "cwd": str(Path.cwd()),
         "pid": os.getpid(),
@@ -489,6 +491,20 @@ def _ending(history: Sequence[Event]) -> Data | None:
     return last.data if last is not None and last.type == "run.finished" else None
 
 
+def _capped(history: Sequence[Event]) -> Limits:
+    """Return the caps that were given with the run or a resume of it: they hold until another is given."""
+    limits = Limits()
+    for event in history:
+        match event.type:
+            case "run.started":
+                limits = Limits(**event.data.get("given", {}))
+            case "run.resumed":
+                limits = Limits(**event.data.get("limits", {})).over(limits)
+            case _:
+                pass
+    return limits
+
+
 def _changed(crew: Crew, run: Run, begun: Data) -> list[str]:
     """Return the finished tasks whose definition changed since; refuse where an unfinished one did."""
     recorded: Data = begun["definitions"]
@@ -507,11 +523,15 @@ def _recalled(crew: Crew, run: Run, ended: Data) -> Result:
     """Return the result of a run that is complete already, from the journal."""
     failed = {each["task"]: each["error"] for each in ended["report"]["failed"]}
     skipped = {each["task"]: each["why"] for each in ended["report"]["skipped"]}
-    outputs = {
-        name: job.output.load(run.finished[name]["output"])
-        for name, job in crew.plan.jobs.items()
-        if run.finished.get(name, {}).get("status") == "completed"
-    }
+    done = [name for name in crew.plan.jobs if run.finished.get(name, {}).get("status") == "completed"]
+    outputs: Data = {}
+    for name in done:
+        try:
+            outputs[name] = crew.plan.jobs[name].output.load(run.finished[name]["output"])
+        except WrongAnswer as error:
+            raise ReplayError(
+                f"Run {run.id} is complete, but the recorded output of '{name}' is no longer of its type: {error}"
+            ) from error
     report = Report(tuple(ended["report"]["completed"]), failed, skipped)
     return Result(run.id, "completed", ended["why"], report, outputs, crew.plan.final, ended["usage"])
 

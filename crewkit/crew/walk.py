@@ -498,7 +498,7 @@ class Walk:
                 self._run.settle(at, task=task)
 
     async def _accept(self, job: Job, path: str, output: Any) -> None:
-        """Put a function's output before the guardrails and the person: nobody can be told to do it better."""
+        """Put a function's or crew's output before the guardrails and the person: nobody is told to do it better."""
         for i, guardrail in enumerate(job.task.guardrails):
             name = getattr(guardrail, "__name__", type(guardrail).__name__)
             said = await self._run.verdict(
@@ -586,7 +586,9 @@ class Walk:
                 ) from error
 
         said = f"Run crew '{crew.name}' with {canonical({k: str(v)[:80] for k, v in inputs.items()})}."
-        return await self._give(job, path, said, run)
+        output = await self._give(job, path, said, run)
+        await self._accept(job, path, output)
+        return output
 
     # Meters and models
 

@@ -222,7 +222,8 @@ class Progress:
             if event.task == event.agent:
                 return None  # a function that is a task by itself
             outcome = outcome_of(event.data)
-            return [(one_line(call, 100), ""), (f" → {outcome}", "green" if outcome == "ok" else "red")]
+            said = f" → {outcome}{_error(event.data)}"
+            return [(one_line(call, 100), ""), (said, "green" if outcome == "ok" else "red")]
         if event.type == "decision.made" and self._verbose:
             return _decision(event)
         if event.type in ("run.paused", "run.finished"):
@@ -234,6 +235,15 @@ class Progress:
             ]
         said = _SAYINGS.get(event.type)
         return said(event.data) if said else None
+
+
+def _error(data: Data) -> str:
+    """Say what a tool failed with; nothing where it did not."""
+    error: Data = data.get("error") or data.get("failed") or {}
+    if not error:
+        return ""
+    kind = "" if error.get("type") == "ToolError" else f"{error.get('type')}: "
+    return f": {kind}{one_line(str(error.get('message')), 200)}"
 
 
 def outcome_of(data: Data) -> str:

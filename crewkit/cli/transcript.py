@@ -279,6 +279,8 @@ class Transcript:
             yield from self._content(compact(finished["output"]), indent)
         elif error := _object(finished.get("error")) or _object(finished.get("failed")):
             yield from self._content(f"{error.get('type')}: {error.get('message')}", indent)
+        failed = _object(finished.get("error")) or _object(finished.get("failed"))
+        yield from _labelled("raised in", str(failed.get("where") or ""), indent + 1)
 
     def _ask(self, node: Node, indent: int) -> Iterator[Line]:
         for event in node.events:

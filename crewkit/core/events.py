@@ -21,7 +21,7 @@ does not know; a key that does not apply is left out):
 | `decision.made` | …/turn | `offered` [tool], `withheld` [{tool, by, why}], `chosen` [{id, tool, arguments}], `text`, `temperature`, `budget` {tokens, usd, steps, seconds left; null: no cap} |
 | `tool.checked` | …/tool:i | `tool`, `arguments`, `verdict`: allow, deny, ask, `by`: known, arguments, scope, approval…, `why` |
 | `tool.started` | …/tool:i | `tool`, `arguments`, `effects`, `idempotent`, `key` (idempotency key), `fingerprint` |
-| `tool.finished` | same | `tool`, `outcome`: ok, error, timeout, invalid, unknown_tool, denied, unknown; `message` (id of what the model sees), `received` and `selected` (characters), `full` (text, where cut), `error` {type, message}, `seconds`, `fingerprint` |
+| `tool.finished` | same | `tool`, `outcome`: ok, error, timeout, invalid, unknown_tool, denied, unknown; `message` (id of what the model sees), `received` and `selected` (characters), `full` (text, where cut), `error` {type, message, where}, `seconds`, `fingerprint` |
 | `guardrail.checked` | task/turn | `guardrail`, `verdict`, `why` |
 | `approval.requested` | …/ask | `id`, `kind`: tool, output, unknown; `question`, `tool`, `arguments`, `output`, `task`, `agent`, `reason` |
 | `approval.decided` | …/ask | `id`, `decision`: approve, deny; `note`, `by`. Appended by other processes |

@@ -33,7 +33,7 @@ from crewkit.errors import (
 )
 from crewkit.journal.ask import ask
 from crewkit.journal.run import LostOutcome, UnknownOutcome, Waiting
-from crewkit.tools.call import invoke
+from crewkit.tools.call import invoke, raised_at
 from crewkit.tools.gateway import Gateway
 from crewkit.tools.tool import UNDECLARED, Tool, ToolContext
 
@@ -434,7 +434,9 @@ class Walk:
                     f"{name}() did not return within {tool.timeout if tool else 0:g} seconds."
                 ) from error
             except Exception as error:
-                raise ToolError(f"{name}() raised {type(error).__name__}: {error}") from error
+                raised = ToolError(f"{name}() raised {type(error).__name__}: {error}")
+                raised.add_note(raised_at(error, function))  # pyright: ignore[reportArgumentType]
+                raise raised from error
             ended: Data
             try:
                 ended = {"outcome": "ok", "output": self._run.redactor.data(job.output.dump(value))}

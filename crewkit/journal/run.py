@@ -247,6 +247,8 @@ class Run:
             lost = isinstance(error, LostOutcome)
             failed: Data = {"failed": {"type": type(error).__name__, "message": str(error)}}
             failed |= {"lost": True} if lost else {}
+            if notes := "; ".join(getattr(error, "__notes__", ())):
+                failed["failed"]["where"] = notes
             self.record(f"{kind}.finished", path, failed, task=task, agent=agent, attempt=attempt)
             if lost and not repeatable:
                 raise UnknownOutcome(path, attempt) from error

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from threading import Thread
+from traceback import walk_tb
 from typing import Any, Literal, cast
 
 from crewkit.errors import ToolError
@@ -36,7 +38,7 @@ class Outcome:
     full: str | None = None
     """The result before it was cut; `None` where it was not. Longer than `KEPT_CHARS` it is cut as well."""
     error: dict[str, str] | None = None
-    """`type` and `message`, where the call failed."""
+    """`type` and `message`, where the call failed; `where`, the line of the tool's file that raised."""
     received: int = 0
     """Characters of the whole result."""
     selected: int = 0
@@ -92,6 +94,16 @@ async def invoke(
     if isinstance(error, Exception):
         raise error
     raise RuntimeError(f"{type(error).__name__}: {error}") from error
+
+
+def raised_at(error: BaseException, function: Callable[..., Any]) -> str:
+    """Return the line of a function's own file that an error came through last; empty where it has none."""
+    file = getattr(getattr(inspect.unwrap(function), "__code__", None), "co_filename", "")
+    own = [(frame, line) for frame, line in walk_tb(error.__traceback__) if frame.f_code.co_filename == file]
+    if not own:
+        return ""
+    frame, line = own[-1]
+    return f"{Path(file).name}, line {line}, in {frame.f_code.co_name}"
 
 
 def unknown_tool(name: str, known: Iterable[str]) -> str:
@@ -174,13 +186,15 @@ def _failed(tool: Tool, error: BaseException, began: float, note: str = "") -> O
     kind, message = type(error).__name__, _message(error)
     if isinstance(error, ToolError):
         return _error("error", kind, message, note + message, began)
-    return _error("error", kind, message, f"'{tool.name}' failed. {kind}: {message}", began)
+    text = f"'{tool.name}' failed. {kind}: {message}"
+    return _error("error", kind, message, text, began, raised_at(error, tool.function))
 
 
-def _error(outcome: Literal["error", "timeout"], kind: str, message: str, text: str, began: float) -> Outcome:
-    return Outcome(
-        outcome, text, None, {"type": kind, "message": message}, len(text), len(text), _since(began)
-    )
+def _error(
+    outcome: Literal["error", "timeout"], kind: str, message: str, text: str, began: float, where: str = ""
+) -> Outcome:
+    error = {"type": kind, "message": message} | ({"where": where} if where else {})
+    return Outcome(outcome, text, None, error, len(text), len(text), _since(began))
 
 
 def _message(error: BaseException) -> str:

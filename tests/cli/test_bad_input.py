@@ -235,6 +235,8 @@ def test_ctrl_c_while_a_request_hangs_ends_promptly_and_resumes(start, run, fold
     with running(ChatServer(["Hello there."], faults=["hang"])) as server:
         write_env(folder, server)
         process = start("run", "chatty.py")
+        while "✓ note" not in process.stderr.readline():
+            pass
         wait_for(lambda: server.requests)
         began = time.monotonic()
         process.send_signal(signal.SIGINT)

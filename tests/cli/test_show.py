@@ -192,3 +192,10 @@ def test_a_task_without_an_agent_is_shown_by_what_does_it(folder, invoke):
     assert "  ✓ add  add()  completed" in shown
     assert "  ✓ nested  a crew  completed" in shown
     assert "✓ nested/write  write  completed" in shown
+
+
+def test_a_function_that_raised_is_shown_with_its_line(folder, invoke):
+    lines = (folder / "finding.py").read_text().splitlines()
+    line = next(i for i, text in enumerate(lines, 1) if "raise RuntimeError" in text)
+    invoke("run", "finding.py:failing")
+    assert f"raised in  finding.py, line {line}, in fail" in invoke("show", "@last").output

@@ -1,6 +1,7 @@
 import asyncio
 import contextvars
 import ctypes
+import json
 import subprocess
 import sys
 import threading
@@ -191,7 +192,19 @@ async def test_an_exception_thrown_into_the_thread_from_outside_ends_only_its_ca
 
     outcome = await outcome_of(struck)
     assert outcome.outcome == "error"
-    assert outcome.error == {"type": "SystemExit", "message": "no message"}
+    assert outcome.error is not None
+    assert (outcome.error["type"], outcome.error["message"]) == ("SystemExit", "no message")
+
+
+async def test_an_error_says_where_in_the_tools_own_file_it_was_raised():
+    def parse() -> Any:
+        return json.loads("{")
+
+    outcome = await outcome_of(parse)
+    assert outcome.error is not None
+    line = parse.__code__.co_firstlineno + 1
+    assert outcome.error["where"] == f"test_call.py, line {line}, in parse"
+    assert "test_call.py" not in outcome.text
 
 
 async def test_an_async_tool_that_cancels_itself_does_not_cancel_its_caller():

@@ -75,7 +75,28 @@ def client(module: str, *arguments: object, env: Mapping[str, str] | None = None
 
 def say(value: Any) -> None:
     """Tell the parent what a client measured."""
-    print(json.dumps(value))
+    print(json.dumps(value), flush=True)
+
+
+@contextmanager
+def standing(module: str, *arguments: object) -> Generator[Callable[[], Any]]:
+    """Start a benchmark's own module as a process; give a call that asks it, by a line, for one more figure."""
+    command = [sys.executable, str(HERE / f"{module}.py"), *map(str, arguments)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        asks, answers = process.stdin, process.stdout
+        assert asks is not None
+        assert answers is not None
+
+        def figure() -> Any:
+            asks.write("\n")
+            asks.flush()
+            return json.loads(answers.readline())
+
+        try:
+            figure()  # it is there and warm
+            yield figure
+        finally:
+            asks.close()
 
 
 def interleaved(sides: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from measure import Row, client, home, interleaved, medians, run, say
+from measure import Row, home, interleaved, medians, run, say, standing
 
 CALLS = 50
-SERIES = 3
-ROUNDS = 3
+ROUNDS = 9
 SIDES = (
     "crewkit, ChatModel",
     "httpx",
@@ -33,14 +34,16 @@ def rows() -> list[Row]:
 
     arguments = json.dumps({"query": "tides"})
     with server_process("--calls", str(CALLS), "--tool", "search", "--arguments", arguments) as url:
-        figures = interleaved({side: lambda side=side: _client(side, url) for side in SIDES}, ROUNDS)
-    cost = medians(figures)
+        cost = _cost(url)
     return [*_table(cost), _first_request()]
 
 
-def _client(side: str, url: str) -> float:
-    with home() as folder:
-        return client("steps", side, url, folder).said
+def _cost(url: str) -> dict[str, float]:
+    """Return seconds of CPU per step, by side; each side is a process, and they take turns."""
+    with ExitStack() as stack:
+        folders = {side: stack.enter_context(home()) for side in SIDES}
+        sides = {side: stack.enter_context(standing("steps", side, url, folders[side])) for side in SIDES}
+        return medians(interleaved(sides, ROUNDS))
 
 
 def _table(cost: dict[str, float]) -> list[Row]:
@@ -114,28 +117,27 @@ def _first_request() -> Row:
 # In a process of its own
 
 
-async def _series(once: Callable[[], Awaitable[Any]]) -> float:
-    """Return the CPU seconds per request: of this process, all its threads, without start-up and warm-up."""
+async def _main(side: str, url: str, folder: str) -> None:
+    once = await _once(side, url, Path(folder))
     await once()
-    spent: list[float] = []
-    for _ in range(SERIES):
+    for _ in sys.stdin:
         begun = time.process_time()
         await once()
-        spent.append((time.process_time() - begun) / (CALLS + 1))
-    return median(spent)
+        say((time.process_time() - begun) / (CALLS + 1))
 
 
-async def _main(side: str, url: str, folder: str) -> float:
+async def _once(side: str, url: str, folder: Path) -> Callable[[], Awaitable[Any]]:
+    """Return what makes the 51 requests of one side."""
     if side.startswith("crewkit"):
-        return await _series(_crew(side, url, Path(folder)))
+        return _crew(side, url, folder)
     send = await _sender(side, url)
-    bodies = await _bodies(Path(folder))
+    bodies = await _bodies(folder)
 
     async def once() -> None:
         for body in bodies:
             await send(body)
 
-    return await _series(once)
+    return once
 
 
 def _crew(side: str, url: str, folder: Path) -> Callable[[], Awaitable[Any]]:
@@ -194,9 +196,9 @@ async def _sender(side: str, url: str) -> Callable[[dict[str, Any]], Awaitable[A
 
         openai = AsyncOpenAI(base_url=url, api_key="none")
         return lambda body: openai.chat.completions.create(**body)
-    from crewkit.models.litellm import _import
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    from litellm import acompletion as ask
 
-    ask = _import()
     route = side.rsplit(maxsplit=1)[-1]
     return lambda body: ask(
         **{**body, "model": f"{route}any"}, api_base=url, api_key="none", max_retries=0, num_retries=0
@@ -204,4 +206,4 @@ async def _sender(side: str, url: str) -> Callable[[dict[str, Any]], Awaitable[A
 
 
 if __name__ == "__main__":
-    say(asyncio.run(_main(*sys.argv[1:])))
+    asyncio.run(_main(*sys.argv[1:]))

@@ -631,8 +631,6 @@ class Walk:
         return fill(text, {name: inline(value) for name, value in self._shown.items()})
 
 
-def _waited_for(intents: list[Data]) -> str:
-    """Say which models and tools an agent was waiting for when its time was up."""
 def _inside(own: Limits, outer: Limits, depth: float | None) -> Limits:
     """Return the limits of a crew inside a task: what it leaves out is the outer crew's; depth never grows."""
     limits = own.over(replace(outer, tokens=None, usd=None, seconds=None, steps=None))
@@ -640,6 +638,8 @@ def _inside(own: Limits, outer: Limits, depth: float | None) -> Limits:
     return replace(limits, depth=int(min(caps)) if caps else None)
 
 
+def _waited_for(intents: list[Data]) -> str:
+    """Say which models and tools an agent was waiting for when its time was up."""
     names = [f"{each['tool']}()" if "tool" in each else f"the model '{each['model']}'" for each in intents]
     return f" It was waiting for {' and '.join(names)}." if names else ""
 

@@ -108,7 +108,10 @@ def survey_folder(folder: str) -> list[Passage]:
     def own(record: Record) -> float:
         return sum(1 / spread[word] for word in words(record))
 
-    chosen = [sorted(records, key=own, reverse=True)[:each] for records in documents.values()]
+    prose = (
+        [r for r in records if not r.text.startswith("```")] or records for records in documents.values()
+    )
+    chosen = [sorted(records, key=own, reverse=True)[:each] for records in prose]
     return [to_passage(record) for records in chosen for record in records]
 
 

@@ -19,6 +19,7 @@ _CUES = {
     "many": re.compile(r"\d|\b(?:two|three|four|five|six|seven|eight|nine|ten|dozen|hundred)\b"),
     "much": re.compile(r"\d"),
 }
+_CODE = re.compile(r"^\s*\||[={}\[\]<>]|\w\(|\"\"\"")
 _NAMED = re.compile(r"\(([^()\s]{3,300})\)[.]?\s*\Z")
 
 
@@ -88,13 +89,17 @@ def ranked(case: Case, terms: dict[str, float] | None = None) -> list[Sentence]:
         score += near
         if cue and score > 0 and cue.search(text):
             score *= 1.2
-        weight = (
-            sum(idf[word] for word in bag)
-            / math.sqrt(size + 4)
-            * (0.5 if text.rstrip().endswith("?") else 1.0)
-        )
+        prose = _prose(text, size)
+        score *= prose
+        weight = sum(idf[word] for word in bag) / math.sqrt(size + 4) * prose
         found.append(Sentence(text, start, passage, order, score, weight))
     return found
+
+
+def _prose(text: str, size: int) -> float:
+    """Return how far a piece is a statement in words: less for questions, rows of tables, code and scraps."""
+    marks = len(_CODE.findall(text))
+    return (0.5 if text.rstrip().endswith("?") else 1.0) * (0.5 if marks * 8 > size else 1.0)
 
 
 def _pieces(case: Case) -> list[tuple[str, int, str, Passage]]:

@@ -8,10 +8,10 @@ does not know; a key that does not apply is left out):
 | `run.started` | | `crew` (name), `target` (how to load it again, or null), `inputs`, `models` {task: name}, `definitions` {task: hash}, `tasks` [{name, needs, agent, kind: agent/function/crew, on_failure}], `limits`, `given` (the caps that came with the run, not the crew), `agents` [{role, goal, model, tools}], `crewkit` (version), `cwd` |
 | `run.resumed` | | `pid`, `host`, `changed` [task], `limits` |
 | `run.paused` | | `reason`: approval, interrupted; `approvals` [id]; `seconds` (active, of this segment) |
-| `run.finished` | | `status`: completed, failed, limit, denied, cancelled; `output` (JSON); `report` {completed: [task], failed: [{task, error}], skipped: [{task, why}]}; `why` (one sentence); `usage` {input_tokens, output_tokens, usd (null: unknown), steps, seconds} |
+| `run.finished` | | `status`: completed, failed, limit, denied, cancelled; `output` (JSON); `report` {completed: [task], failed: [{task, error}], skipped: [{task, why}]}; `why` (one sentence); `usage` {tokens, usd (null: unknown), steps, seconds} |
 | `run.signal` | | `signal`: cancel; `id`, `by`. Appended by other processes |
 | `task.started` | task | `agent`, `assigned` (why this agent, where the coordinator chose), `needs`, `definition` |
-| `task.finished` | task | `status`: completed, failed, skipped; `output` (JSON), `error` {type, message}, `why`, `usage`, `seconds` |
+| `task.finished` | task | `status`: completed, failed, skipped; `output` (JSON), `error` {type, message}, `why`, `usage` {tokens, usd, steps, seconds}, `seconds`, `passes` (what depends on it goes on), `final` (never entered again) |
 | `agent.started` | task/0 | `role`, `model`, `tools` [name], `limits` |
 | `agent.finished` | task/0 | `status`, `turns` |
 | `message.recorded` | where it arose | `id`, and for a chat message `role, content, tool_calls, tool_call_id`; for one on the bus `kind, sender, to, thread, round, content, data` |

@@ -95,3 +95,22 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ` Did you mean 'x'?`, or nothing where no known word is near."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def expect(where: str, field: str, value: object, kind: type | tuple[type, ...], what: str) -> None:
+    """Refuse a field of a definition that holds something of another type.
+
+    Args:
+        where: How the message begins, for example `Task 'draft'`.
+        field: The field's name.
+        value: What was given.
+        kind: What it has to be an instance of.
+        what: The same in words, for example `a Scope: Scope('search')`.
+
+    Raises:
+        DefinitionError: It is something else.
+    """
+    if not isinstance(value, kind):
+        shown = repr(value)
+        shown = shown if len(shown) <= 60 else f"something of type {type(value).__name__}"
+        raise DefinitionError(f"{where}: {field} is {shown}, not {what}.")

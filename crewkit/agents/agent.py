@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import NoneType
 
 from crewkit.checks.scope import Scope
 from crewkit.core.limits import Limits
-from crewkit.errors import DefinitionError
+from crewkit.errors import DefinitionError, expect
 from crewkit.models.base import Model
 from crewkit.tools.tool import Tool, as_tools
 
@@ -38,9 +39,15 @@ class Agent:
     """`None`: the model's own default."""
 
     def __post_init__(self) -> None:
+        expect("Agent", "role", self.role, str, "a text")
         if not self.role.strip():
             raise DefinitionError("An agent has no role. Give it one: Agent('Researcher', 'Find facts.').")
         where = f"Agent '{self.role}'"
+        expect(where, "goal", self.goal, str, "a text")
+        expect(where, "backstory", self.backstory, str, "a text")
+        expect(where, "scope", self.scope, (Scope, NoneType), "a Scope: scope=Scope('search')")
+        expect(where, "limits", self.limits, Limits, "a Limits: limits=Limits(tokens=50_000)")
+        expect(where, "max_tokens", self.max_tokens, int, "a number of tokens")
         if not self.goal.strip():
             raise DefinitionError(f"{where} has no goal. Say in a sentence what it is after.")
         if self.max_tokens < 1:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from crewkit.core.verdict import Allow, Ask, Deny, Verdict
-from crewkit.errors import DefinitionError, did_you_mean
+from crewkit.errors import DefinitionError, did_you_mean, expect
 from crewkit.tools.tool import Tool
 
 Asking = Literal["always", "effects", "never"]
@@ -39,6 +39,7 @@ class Scope:
     def __init__(self, *grants: Grant | str) -> None:
         self._grants: dict[str, Grant] = {}
         for given in grants:
+            expect("Scope", "a grant", given, (Grant, str), "a tool's name or a Grant: Grant('send')")
             grant = Grant(given) if isinstance(given, str) else given
             held = self._grants.get(grant.tool)
             self._grants[grant.tool] = held & grant if held else grant

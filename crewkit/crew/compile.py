@@ -16,7 +16,7 @@ from crewkit.agents.output import Output
 from crewkit.checks.scope import Scope, granted
 from crewkit.coordinator.graph import Graph, topological
 from crewkit.core.messages import COORDINATOR, canonical, fingerprint
-from crewkit.errors import DefinitionError, RunError, did_you_mean
+from crewkit.errors import DefinitionError, RunError, did_you_mean, expect
 from crewkit.tools.tool import Tool, ToolContext, as_tools
 
 if TYPE_CHECKING:
@@ -149,6 +149,7 @@ def _inputs(crew: Crew) -> dict[str, Input]:
 def _input(name: str, declared: Input, where: str) -> None:
     from crewkit.crew.crew import REQUIRED
 
+    expect(where, "name", name, str, "a text")
     if not _INPUT_NAME.fullmatch(name):
         raise DefinitionError(f"{where}: a name is letters, digits and '_', and starts with a letter.")
     output = Output(declared.type, where)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from enum import Enum
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from crewkit.agents.agent import Agent, ModelSpec
@@ -13,6 +14,7 @@ from crewkit.checks.scope import Scope
 from crewkit.core.events import Event
 from crewkit.core.limits import Limits
 from crewkit.crew.task import Task
+from crewkit.errors import expect
 
 if TYPE_CHECKING:
     from crewkit.crew.compile import Plan
@@ -66,6 +68,13 @@ class Crew:
     def __post_init__(self) -> None:
         from crewkit.crew.compile import compile_crew
 
+        expect("Crew", "name", self.name, str, "a text")
+        where = f"Crew '{self.name}'"
+        expect(where, "tasks", self.tasks, Iterable, "a list: Crew([task])")
+        expect(where, "agents", self.agents, Iterable, "a list: agents=[agent]")
+        expect(where, "inputs", self.inputs, Iterable, "a list of names: inputs=['topic']")
+        expect(where, "scope", self.scope, (Scope, NoneType), "a Scope: scope=Scope('search')")
+        expect(where, "limits", self.limits, Limits, "a Limits: limits=Limits(usd=0.50)")
         object.__setattr__(self, "tasks", tuple(self.tasks))
         object.__setattr__(self, "agents", tuple(self.agents))
         object.__setattr__(self, "_plan", compile_crew(self))

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Generic, Literal, cast, get_args
 
 from typing_extensions import TypeVar
@@ -14,7 +15,7 @@ from crewkit.agents.agent import Agent, ModelSpec
 from crewkit.checks.scope import Scope
 from crewkit.core.limits import Limits
 from crewkit.core.verdict import Verdict
-from crewkit.errors import DefinitionError
+from crewkit.errors import DefinitionError, expect
 from crewkit.tools.tool import Tool, as_tools
 
 if TYPE_CHECKING:
@@ -78,6 +79,12 @@ class Task(Generic[T]):
 
     def __post_init__(self) -> None:
         where = f"Task '{self.name}'"
+        expect("Task", "name", self.name, str, "a text")
+        expect(where, "description", self.description, str, "a text")
+        expect(where, "expected_output", self.expected_output, str, "a text")
+        expect(where, "scope", self.scope, (Scope, NoneType), "a Scope: scope=Scope('search')")
+        expect(where, "limits", self.limits, Limits, "a Limits: limits=Limits(steps=5)")
+        expect(where, "revisions", self.revisions, int, "a number")
         if not _NAME.fullmatch(self.name):
             raise DefinitionError(
                 f"{where}: a name is letters, digits, '_' and '-', and starts with a letter."

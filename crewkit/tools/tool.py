@@ -248,6 +248,10 @@ def as_tools(tools: Sequence[Tool], where: str) -> tuple[Tool, ...]:
     Raises:
         DefinitionError: Something in it is no tool, or two share a name.
     """
+    if isinstance(tools, Tool | str):
+        raise DefinitionError(
+            f"{where}: tools={getattr(tools, 'name', tools)!s} is not a list. Write tools=[…]."
+        )
     names: set[str] = set()
     for tool in tools:
         if not isinstance(tool, Tool):  # pyright: ignore[reportUnnecessaryIsInstance]

@@ -474,6 +474,82 @@ def test_a_value_that_cannot_work_is_refused(define: Callable[[], object], said:
     assert mistake(define) == said
 
 
+odd: Any = ["search"]
+
+
+@pytest.mark.parametrize(
+    ("define", "said"),
+    [
+        (
+            lambda: Agent("A", "Help.", tools=odd[0]),
+            snapshot("Agent 'A': tools=search is not a list. Write tools=[…]."),
+        ),
+        (
+            lambda: Agent("A", "Help.", tools=search),
+            snapshot("Agent 'A': tools=search is not a list. Write tools=[…]."),
+        ),
+        (
+            lambda: Agent("A", "Help.", scope=odd),
+            snapshot("Agent 'A': scope is ['search'], not a Scope: scope=Scope('search')."),
+        ),
+        (
+            lambda: Agent("A", "Help.", limits=odd),
+            snapshot("Agent 'A': limits is ['search'], not a Limits: limits=Limits(tokens=50_000)."),
+        ),
+        (lambda: Agent("A", odd), snapshot("Agent 'A': goal is ['search'], not a text.")),
+        (
+            lambda: Agent("A", "Help.", max_tokens="many"),
+            snapshot("Agent 'A': max_tokens is 'many', not a number of tokens."),
+        ),
+        (lambda: Agent(None, "Help."), snapshot("Agent: role is None, not a text.")),
+        (lambda: Task(None, "Help."), snapshot("Task: name is None, not a text.")),
+        (
+            lambda: Task("a", editor),
+            snapshot("Task 'a': description is something of type Agent, not a text."),
+        ),
+        (lambda: task("a", tools=search), snapshot("Task 'a': tools=search is not a list. Write tools=[…].")),
+        (
+            lambda: task("a", scope="search"),
+            snapshot("Task 'a': scope is 'search', not a Scope: scope=Scope('search')."),
+        ),
+        (
+            lambda: task("a", limits={"steps": 5}),
+            snapshot("Task 'a': limits is {'steps': 5}, not a Limits: limits=Limits(steps=5)."),
+        ),
+        (lambda: task("a", revisions="3"), snapshot("Task 'a': revisions is '3', not a number.")),
+        (
+            lambda: Crew(task("a")),
+            snapshot("Crew 'crew': tasks is something of type Task, not a list: Crew([task])."),
+        ),
+        (
+            lambda: Crew([task("a")], agents=editor),
+            snapshot("Crew 'crew': agents is something of type Agent, not a list: agents=[agent]."),
+        ),
+        (
+            lambda: Crew([task("a")], inputs=None),
+            snapshot("Crew 'crew': inputs is None, not a list of names: inputs=['topic']."),
+        ),
+        (lambda: Crew([task("a")], inputs=[1]), snapshot("Crew 'crew': input '1': name is 1, not a text.")),
+        (
+            lambda: Crew([task("a")], scope=odd),
+            snapshot("Crew 'crew': scope is ['search'], not a Scope: scope=Scope('search')."),
+        ),
+        (
+            lambda: Crew([task("a")], limits=0.5),
+            snapshot("Crew 'crew': limits is 0.5, not a Limits: limits=Limits(usd=0.50)."),
+        ),
+        (
+            lambda: Scope(search),
+            snapshot(
+                "Scope: a grant is something of type FunctionTool, not a tool's name or a Grant: Grant('send')."
+            ),
+        ),
+    ],
+)
+def test_a_value_of_another_type_is_told_what_to_write(define: Callable[[], object], said: str):
+    assert mistake(define) == said
+
+
 def test_definitions_are_frozen():
     crew = Crew([task("a", needs=())])
     for thing, name in ((crew, "tasks"), (crew.tasks[0], "name"), (editor, "role"), (Limits(), "tokens")):

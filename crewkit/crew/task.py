@@ -44,7 +44,7 @@ class Task(Generic[T]):
     name: str
     """Letters, digits, `_` and `-`; the name under which others need it."""
     description: str = ""
-    """What to do. `{topic}` stands for the input `topic`."""
+    """What to do. `{topic}` stands for the input `topic`, `{{topic}}` for itself; other braces stay as they are."""
     expected_output: str = ""
     """What the result should look like, for the agent."""
     agent: Agent | None = None

@@ -6,6 +6,7 @@ It works from an assignment and nothing else, and knows of no crew.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -227,10 +228,19 @@ def _broke(model: Model, error: BaseException) -> ModelError:
 
 def _whole(answer: Answer) -> Answer:
     """Refuse what a model of somebody's own may return instead of an answer."""
-    texts = [answer.content, *(text for c in answer.tool_calls for text in (c.id, c.name, c.arguments))]
-    if not all(isinstance(text, str) for text in texts) or not isinstance(answer.usage, Usage):  # pyright: ignore[reportUnnecessaryIsInstance]
+    calls = [text for c in answer.tool_calls for text in (c.id, c.name, c.arguments)]
+    texts = [answer.content, answer.model, answer.finish_reason, *calls]
+    whole = all(isinstance(text, str) for text in texts) and isinstance(answer.usage, Usage)  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not whole or not _countable(answer):
         raise TypeError(f"{answer!r:.200} is no Answer of text, tool calls and usage")
     return answer
+
+
+def _countable(answer: Answer) -> bool:
+    """Say whether what an answer used can be counted: whole tokens and finite money, neither below 0."""
+    tokens = _usage(answer.usage).values()
+    usd = 0 if answer.usd is None else answer.usd
+    return all(isinstance(n, int) and n >= 0 for n in tokens) and 0 <= usd < math.inf
 
 
 def _answered(desk: Desk, answer: Answer, path: str, intent: Data, seconds: float) -> Data:

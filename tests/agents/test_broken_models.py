@@ -10,7 +10,7 @@ import pytest
 from crewkit import Agent, Crew, Task, tool
 from crewkit.agents.conversation import KEPT, LONGEST
 from crewkit.core.messages import ToolCall
-from crewkit.models.base import Answer, Request, Watch
+from crewkit.models.base import Answer, Request, Usage, Watch
 from crewkit.models.scripted import ScriptedModel, call
 
 
@@ -66,6 +66,12 @@ async def outcome(model: Any, options: Any) -> str:
         (Answer("x", (ToolCall("1", "look", {}),)), "is no Answer"),  # pyright: ignore[reportArgumentType]
         (Answer("x", (ToolCall("1", None, "{}"),)), "is no Answer"),  # pyright: ignore[reportArgumentType]
         (Answer("x", usage=None), "is no Answer"),  # pyright: ignore[reportArgumentType]
+        (Answer("x", model=None), "is no Answer"),  # pyright: ignore[reportArgumentType]
+        (Answer("x", usage=Usage(None, 1)), "is no Answer"),  # pyright: ignore[reportArgumentType]
+        (Answer("x", usage=Usage(-5, 1)), "is no Answer"),
+        (Answer("x", usd=float("nan")), "is no Answer"),
+        (Answer("x", usd=float("inf")), "is no Answer"),
+        (Answer("x", usd=-1.0), "is no Answer"),
         (ZeroDivisionError("by zero"), "ZeroDivisionError: by zero"),
         (TimeoutError("too late"), "TimeoutError: too late"),
         (SystemExit(3), "SystemExit: 3"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -323,7 +324,7 @@ class Walk:
             at,
             fingerprint(self._run.id, at),
             self._session.memory(at, task, agent),
-            dict(self.inputs),
+            deepcopy(dict(self.inputs)),
             lambda text: self._run.note(at, text, task=task, agent=agent),
         )
 
@@ -472,7 +473,7 @@ class Walk:
             return self._context(at, self._prefix + job.name, job.worker)
         if source in self.plan.jobs:
             return self._value(source)
-        return self.inputs[source]
+        return deepcopy(self.inputs[source])  # as after a resume: nobody sees what another did to it
 
     async def _once(self, at: str, intent: Data, do: Any, task: str, agent: str, repeatable: bool) -> Data:  # noqa: FBT001
         """Run a function's step once; where it may have happened already, ask a person."""

@@ -11,8 +11,20 @@ from typing import Any
 import pytest
 from inline_snapshot import snapshot
 
-from crewkit import Agent, Crew, DefinitionError, Grant, Input, InputError, Limits, Scope, Task, tool
-from crewkit.models.scripted import ScriptedModel
+from crewkit import (
+    Agent,
+    Crew,
+    DefinitionError,
+    Grant,
+    Input,
+    InputError,
+    Limits,
+    Scope,
+    Task,
+    ToolContext,
+    tool,
+)
+from crewkit.models.scripted import ScriptedModel, call
 
 
 @tool(effects="read")
@@ -627,3 +639,28 @@ async def test_a_default_stands_in_for_an_input_and_is_seen(make_options):
     crew = Crew([task("draft", "On {topic}, {count} times.")], inputs=typed, model=model)
     assert (await crew.run({"topic": "tides"}, make_options())).ok
     assert "On tides, 3 times." in model.requests[0].messages[1].content
+
+
+def spoil(items: list[str]) -> list[str]:
+    items.append("spoilt")
+    return items
+
+
+async def test_what_one_does_to_an_input_no_other_sees(make_options):
+    seen: list[list[str]] = []
+
+    @tool(effects="read")
+    def peek(context: ToolContext) -> str:
+        """Peek."""
+        seen.append(list(context.inputs["items"]))
+        context.inputs["items"].append("spoilt")
+        return "seen"
+
+    model = ScriptedModel([call("peek"), call("peek"), "Done."])
+    looks = task("look", agent=Agent("A", "Look.", tools=[peek], model=model), needs=["one"])
+    tasks = [Task("one", do=spoil), Task("two", do=spoil, needs=["one"]), looks]
+    crew = Crew(tasks, inputs={"items": Input(type=list[str], default=["fresh"])})
+    for _ in range(2):
+        result = await crew.run({}, make_options())
+        assert result.outputs == {"one": ["fresh", "spoilt"], "two": ["fresh", "spoilt"], "look": "Done."}
+    assert seen == [["fresh"]] * 4

@@ -63,7 +63,8 @@ class Limits:
 
     def cap(self, name: str) -> float | None:
         """Return one cap; `None` where there is none or it was left out."""
-        return self.caps().get(name)
+        cap = getattr(self, name)
+        return None if cap is DEFAULT else cap
 
 
 CREW_LIMITS = Limits(tokens=200_000, usd=None, seconds=1_800, steps=None, rounds=8, depth=3)

@@ -52,7 +52,7 @@ def check(*, target: str, as_json: bool) -> None:
     """Find the mistakes in the crew that TARGET names, without running it, and show what it may do."""
     crew = _loaded(target)
     jobs = list(crew.plan.jobs.values())
-    warnings = [warning for job in jobs for warning in _warnings(job)]
+    warnings = [warning for job in jobs for warning in _warnings(crew, job)]
     if as_json:
         echo_json(_as_data(crew, warnings))
         return
@@ -114,7 +114,7 @@ def _asks(job: Job, tool: Tool) -> str:
     return "asks a person first" if isinstance(verdict, Ask) else "withheld: the scope does not allow it"
 
 
-def _warnings(job: Job) -> list[str]:
+def _warnings(crew: Crew, job: Job) -> list[str]:
     from crewkit.tools.tool import UNDECLARED
 
     asked = [tool for tool in job.tools if _asks(job, tool).startswith("asks")]
@@ -133,9 +133,29 @@ def _warnings(job: Job) -> list[str]:
         for tool in job.tools
         if _asks(job, tool).startswith("withheld")
     ]
+    found += _unusable(crew, job)
     if job.task.human_input:
         found.append(f"Task '{job.name}' pauses for a person to approve its output.")
     return found
+
+
+def _unusable(crew: Crew, job: Job) -> list[str]:
+    """Name the tools that a colleague has and may not use for this task: who asks was not granted them."""
+    from crewkit.agents.delegate import ask_colleague
+
+    if job.agent is None or ask_colleague.name not in (tool.name for tool in job.tools):
+        return []
+    missing = {
+        role: [tool.name for tool in agent.tools if job.scope.grant(tool.name) is None]
+        for role, agent in crew.plan.agents.items()
+        if role != job.agent.role
+    }
+    return [
+        f"Task '{job.name}': {role} may not use {', '.join(tools)} when {job.agent.role} asks, because "
+        f"{job.agent.role} may not. Give {job.agent.role} the same tools where it should."
+        for role, tools in missing.items()
+        if tools
+    ]
 
 
 def _model(crew: Crew, job: Job) -> str:

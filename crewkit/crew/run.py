@@ -294,7 +294,7 @@ class _Opened:
         self.journal: Journal = self.options.journal or await asyncio.to_thread(open_journal, None, environ)
         home = getattr(self.journal, "path", None)
         folder = (Path(home).parent if home else journal_home(None, environ)) / "memory"
-        self.memory = LazyMemory(self.options.memory, folder)
+        self.memory = LazyMemory(self.options.memory, folder, environ)
         self.writer = Writer(self.journal)
         self.lease: Lease | None = None
         return self

@@ -142,9 +142,10 @@ class TaskMemory:
 class LazyMemory:
     """Opens the memory when it is first used, and closes it only if it was."""
 
-    def __init__(self, given: Memory | None, folder: Path) -> None:
+    def __init__(self, given: Memory | None, folder: Path, environ: Mapping[str, str]) -> None:
         self._given = given
         self._folder = folder
+        self._environ = environ
         self._opened: Memory | None = None
 
     def __call__(self) -> Memory:
@@ -155,7 +156,8 @@ class LazyMemory:
             from crewkit.memory.embed import default_embedder
             from crewkit.memory.semantic import SemanticMemory
 
-            self._opened = SemanticMemory(self._folder, embedder=default_embedder(self._folder))
+            embedder = default_embedder(self._folder, environ=self._environ)
+            self._opened = SemanticMemory(self._folder, embedder=embedder)
         return self._opened
 
     async def close(self) -> None:

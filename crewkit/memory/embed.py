@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -55,7 +55,12 @@ class Embedder(Protocol):
         ...
 
 
-def default_embedder(home: Path | None = None, *, say: Callable[[str], None] = log) -> Embedder | None:
+def default_embedder(
+    home: Path | None = None,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    say: Callable[[str], None] = log,
+) -> Embedder | None:
     """Return the best embedder on this machine, without loading it.
 
     In order: what `CREWKIT_EMBEDDER` names, the MiniLM that Chroma downloaded earlier, the MiniLM packaged as
@@ -63,12 +68,13 @@ def default_embedder(home: Path | None = None, *, say: Callable[[str], None] = l
 
     Args:
         home: Folder in which to remember that the weights were checked.
+        environ: Where `CREWKIT_EMBEDDER` is looked up.
         say: Is told once where there is no embedder.
 
     Raises:
         InputError: `CREWKIT_EMBEDDER` names a directory that holds no model.
     """
-    setting = os.environ.get(SETTING, "").strip()
+    setting = environ.get(SETTING, "").strip()
     if setting.lower() == "none":
         return None
     if setting:

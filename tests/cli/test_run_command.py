@@ -187,6 +187,18 @@ def test_check_tells_what_will_be_asked_about(folder, invoke):
     assert json.loads(invoke("check", "risky.py:crew", "--json").output)["warnings"]
 
 
+def test_check_tells_what_a_colleague_may_not_use(folder, invoke):
+    (folder / "asking.py").write_text(
+        "from crewkit import Agent, Crew, Task, ask_colleague\nfrom finding import agent, look_up\n"
+        "def crew_of(*tools):\n"
+        "    writer = Agent('Writer', 'Write.', tools=[ask_colleague, *tools])\n"
+        "    return Crew([Task('text', 'Write.', agent=writer)], agents=[agent])\n"
+        "narrow, wide = crew_of(), crew_of(look_up)\n"
+    )
+    assert "Finder may not use look_up when Writer asks" in invoke("check", "asking.py:narrow").output
+    assert "may not use" not in invoke("check", "asking.py:wide").output
+
+
 def test_check_shows_a_mistake_with_the_users_line(folder, invoke):
     (folder / "wrong.py").write_text("def f(:\n")
     assert isinstance(invoke("check", "wrong.py").exception, DefinitionError)

@@ -75,6 +75,7 @@ def test_the_setting_names_the_embedder(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("CREWKIT_EMBEDDER", str(tmp_path))
     with pytest.raises(InputError, match="no embedding model"):
         default_embedder()
+    assert default_embedder(environ={"CREWKIT_EMBEDDER": "none"}) is None
 
 
 def test_without_a_model_people_are_told_how_to_get_one() -> None:

@@ -67,8 +67,11 @@ _KEYS: Final = "SELECT run, key FROM events WHERE run = ANY(%s) AND key = ANY(%s
 _DONE: Final = "SELECT 1 FROM events WHERE run = %s AND seq = %s AND batch = %s"
 _INSERT: Final = (
     f"INSERT INTO events ({COLUMNS}, key, batch)"  # noqa: S608
-    " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+    " SELECT * FROM unnest(%b::text[], %b::bigint[], %b::text[], %b::text[], %b::double precision[],"
+    " %b::text[], %b::text[], %b::text[], %b::text[], %b::bigint[], %b::text[], %b::integer[], %b::text[],"
+    " %b::bigint[])"
 )
+"""Takes the columns of all rows: one statement costs half of what one for each row does."""
 
 _TRIES = 20
 """Attempts to lock a run again that nobody else has taken."""
@@ -106,6 +109,7 @@ class PostgresJournal(SqlJournal):
         self.where = self._reader.where
         self._held: dict[str, _Held] = {}
         self._unsynced: list[_Batch] = []
+        self._unsynced_events = 0
         self._stuck: dict[str, JournalError] = {}
         self._reader.run(lambda _: None)
 
@@ -181,7 +185,7 @@ class PostgresJournal(SqlJournal):
             if write.epoch is not None and (error := self._stuck.get(write.run)):
                 raise error
         durable = any(write.durable for write in writes)
-        batch = _Batch(writes, durable or sum(b.size for b in self._unsynced) >= _UNSYNCED)
+        batch = _Batch(writes, durable or self._unsynced_events >= _UNSYNCED)
         try:
             self._writer.run(lambda db: self._append(db, batch))
         except JournalError as error:
@@ -220,9 +224,14 @@ class PostgresJournal(SqlJournal):
     def _append(self, db: Connection, batch: _Batch) -> None:
         self._write(db, batch)
         if batch.durable:
-            self._unsynced.clear()  # the server's log is synced up to here
+            self._all_synced()
         elif batch.seqs:
             self._unsynced.append(batch)
+            self._unsynced_events += sum(len(events) for events in batch.answer)
+
+    def _all_synced(self) -> None:
+        """The server's log is synced up to here: a crash takes nothing any more."""
+        self._unsynced, self._unsynced_events = [], 0
 
     def _write(self, db: Connection, batch: _Batch) -> None:
         tails, keys, done = _look(db, batch)
@@ -234,7 +243,7 @@ class PostgresJournal(SqlJournal):
         try:
             with db.pipeline():
                 if rows:
-                    db.cursor().executemany(_INSERT, rows)
+                    db.execute(_INSERT, [list(column) for column in zip(*rows, strict=True)])
                 for tail in tails.values():
                     db.execute(
                         "UPDATE runs SET seq = %s, status = %s, started = %s, updated = %s WHERE run = %s",
@@ -343,7 +352,7 @@ class PostgresJournal(SqlJournal):
                     pass  # the run is in other hands by now, and theirs is the truth
                 finally:
                     rollback(db)
-        self._unsynced = []
+        self._all_synced()
 
 
 @dataclass(slots=True)
@@ -371,11 +380,6 @@ class _Batch:
     def __post_init__(self) -> None:
         if not self.texts:
             self.texts = [[to_json(write.run, draft) for draft in write.drafts] for write in self.writes]
-
-    @property
-    def size(self) -> int:
-        """Events in it."""
-        return sum(len(events) for events in self.answer)
 
     def assign(self, tails: Mapping[str, Tail], keys: set[tuple[str, str]]) -> list[Row]:
         """Make events of the drafts whose keys are new, and return them as rows."""

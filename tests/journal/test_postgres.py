@@ -555,12 +555,16 @@ class Wire:
         self.cut_at = b""
         """Deliver what contains this, and never the answer to it."""
         self.cuts = 0
+        self.dead_after_cut = False
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                if self.dead_after_cut and self.cuts:
+                    client.close()
+                    continue
                 server = socket.create_connection(("127.0.0.1", self._target))
                 threading.Thread(target=self._serve, args=(client, server), daemon=True).start()
 
@@ -576,7 +580,7 @@ class Wire:
                     if end is client and self.cut_at and self.cut_at in data:
                         self.cut_at = b""
                         self.cuts += 1
-                        select.select([server], [], [], 5)  # the answer is there: it was done
+                        select.select([server], [], [], 0.5)  # time to do it
                         return
 
     def close(self) -> None:
@@ -618,6 +622,22 @@ def test_a_beginning_whose_answer_was_lost_happens_once(url, wire, server):
             with pytest.raises(JournalError, match="already"):
                 journal.begin(run, "crew", "s1")
         assert wire.cuts == 3
+
+
+def test_a_run_whose_last_append_nobody_knows_about_is_appended_to_only_after_a_look(url, wire, server):
+    with PostgresJournal(url.replace(str(server.port), str(wire.port)), patience=0.3) as journal:
+        lease = journal.begin("r-1", "crew", "s1")
+        wire.cut_at, wire.dead_after_cut = b"COMMIT", True
+        with pytest.raises(JournalError, match="did not bring it back"):
+            journal.append([Write("r-1", [note(1)], lease.epoch)])
+        wire.dead_after_cut = False
+        with pytest.raises(JournalError, match="did not bring it back"):  # or it would be there twice
+            journal.append([Write("r-1", [note(1)], lease.epoch)])
+        assert texts(journal) == [1]
+        journal.release(lease)
+        lease = journal.take("r-1", "s2")
+        journal.append([Write("r-1", [note(2)], lease.epoch)])
+        assert texts(journal) == [1, 2]
 
 
 def test_a_server_that_is_gone_for_good_is_named_and_the_run_goes_on_when_it_is_back(server, url):

@@ -34,7 +34,14 @@ def blocks(document: Path) -> Iterator[tuple[str, str, int]]:
 def environment(folder: Path) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("CREWKIT_", "OPENAI_", "ANTHROPIC_"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
-    return {**kept, "PATH": path, "COLUMNS": "100", "NO_COLOR": "1", "PYTHONPATH": str(folder), "CREWKIT_NO_NETWORK": "1"}
+    return {
+        **kept,
+        "PATH": path,
+        "COLUMNS": "100",
+        "NO_COLOR": "1",
+        "PYTHONPATH": str(folder),
+        "CREWKIT_NO_NETWORK": "1",
+    }
 
 
 def run_python(code: str, folder: Path, where: str) -> None:
@@ -46,7 +53,9 @@ def run_python(code: str, folder: Path, where: str) -> None:
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(file)]
     else:
         command = [sys.executable, str(file)]
-    done = subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=100)
+    done = subprocess.run(
+        command, cwd=folder, env=environment(folder), capture_output=True, text=True, timeout=100
+    )
     assert done.returncode == 0, f"{where}\n{done.stdout}{done.stderr}"
 
 
@@ -69,7 +78,8 @@ def line_pattern(line: str) -> str:
 
 
 def run_console(block: str, folder: Path, where: str, ids: dict[str, str]) -> None:
-    for command, code, expected in commands(block):
+    for written, code, expected in commands(block):
+        command = written
         for name, value in ids.items():
             command = command.replace(name, value)
         done = subprocess.run(
@@ -112,12 +122,14 @@ def test_the_code_in_the_document_runs(document: Path, tmp_path: Path):
 
 def run_set_up(block: str, folder: Path, where: str) -> None:
     """Run the README's commands for a fresh machine, without the set-up that this very test runs in."""
-    for command in block.strip().splitlines():
-        assert command.startswith(SET_UP), where
-        command = command.removeprefix(SET_UP)
+    for line in block.strip().splitlines():
+        assert line.startswith(SET_UP), where
+        command = line.removeprefix(SET_UP)
         if command == "pytest":
             continue
         env = {**environment(folder), "CREWKIT_HOME": str(folder / "home")}
-        done = subprocess.run(["bash", "-c", command], cwd=ROOT, env=env, capture_output=True, text=True, timeout=200)
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=ROOT, env=env, capture_output=True, text=True, timeout=200
+        )
         assert done.returncode == 0, f"{where}\n{done.stdout}{done.stderr}"
         assert "transcript r-" in done.stderr

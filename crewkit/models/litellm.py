@@ -35,6 +35,7 @@ class LitellmModel:
         api_key: The key, if not the one litellm finds in the environment.
         stream: Ask for the answer in pieces, and tell them to `watch.chunk`.
         options: Passed on to `litellm.acompletion` with every request.
+        key_name: Where the key comes from, for the advice of an error.
         environ: Where `CREWKIT_NO_NETWORK` and its like are looked up.
     """
 
@@ -47,6 +48,7 @@ class LitellmModel:
         stream: bool = False,
         prices: Prices | None = None,
         options: Mapping[str, Any] | None = None,
+        key_name: str = "",
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         self.name = name
@@ -57,6 +59,10 @@ class LitellmModel:
         self._host = (
             (urlsplit(api_base).hostname or "") if api_base else f"the servers of {name.partition('/')[0]}"
         )
+        self._who = f"Model '{name}'" + (
+            f" at {urlsplit(api_base).netloc.rpartition('@')[2]}" if api_base else ""
+        )
+        self._key_name = key_name
         self._options: Data = {
             "model": name,
             "drop_params": True,
@@ -83,10 +89,10 @@ class LitellmModel:
             async with asyncio.timeout(request.timeout):
                 answer = read_completion(await self._completion(acompletion, request, watch), request)
         except TimeoutError as error:
-            text = f"Model '{self.name}' gave no whole answer in {request.timeout:g} s."
+            text = f"{self._who} gave no whole answer in {request.timeout:g} s."
             raise ModelError(text, retryable=True) from error
         except ModelError as error:
-            text = f"Model '{self.name}' {error}"[: 2 * SHOWN]
+            text = f"{self._who} {error}"[: 2 * SHOWN]
             raise ModelError(text, retryable=error.retryable) from error.__cause__
         except Exception as error:  # a vendor's call: whatever it raises, there is no answer
             raise self._error(error) from error
@@ -123,9 +129,10 @@ class LitellmModel:
             getattr(error, "litellm_response_headers", None) or getattr(response, "headers", None) or {}
         )
         text = str(error).replace(self._key, "[key]") if self._key else str(error)
-        advice = " Check the provider's key in the environment." if status in (401, 403) else ""
+        where = self._key_name or "the environment"
+        advice = f" Check the key in {where}." if status in (401, 403) else ""
         return ModelError(
-            f"Model '{self.name}' gave no answer: {text[:SHOWN]}{advice}",
+            f"{self._who} gave no answer: {text[:SHOWN]}{advice}",
             retryable=status is None or status < 400 or status in RETRYABLE or status >= 500,
             status=status,
             retry_after=seconds_until(headers.get("retry-after", "")),

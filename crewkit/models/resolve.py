@@ -120,7 +120,9 @@ def _named(name: str, environ: Mapping[str, str], prices: Prices, *, stream: boo
     from crewkit.models.litellm import LitellmModel
 
     full = name if "/" in name else f"{provider}/{name}"
-    return LitellmModel(full, api_base=base, api_key=key, stream=stream, prices=prices, environ=environ)
+    return LitellmModel(
+        full, api_base=base, api_key=key, key_name=names[0], stream=stream, prices=prices, environ=environ
+    )
 
 
 def _provider(name: str, environ: Mapping[str, str], prices: Prices) -> tuple[str, str]:

@@ -91,7 +91,7 @@ async def test_a_failure_is_a_model_error_and_asked_only_once(
         assert len(server.requests) == 1
     error = caught.value
     assert (error.status, error.retryable) == (status, retryable)
-    assert str(error).startswith(f"Model '{route}/m' ")
+    assert str(error).startswith(f"Model '{route}/m' at 127.0.0.1:{server.port} ")
     if fault == "429":
         assert error.retry_after == 7.0
 

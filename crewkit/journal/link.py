@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -62,7 +63,7 @@ class Link:
 
         Args:
             url: Where the server is.
-            name: What the server calls the connection. No two that are open at once have the same.
+            name: What the server calls the connection.
             patience: Seconds to try again for, where the connection was lost.
             opened: Called with each new connection before it is used.
 
@@ -70,6 +71,7 @@ class Link:
             InputError: The URL cannot be read, or psycopg is not installed.
         """
         self.where = address(url)
+        _quieten()
         self._url = url
         self._name = name
         self._patience = patience
@@ -204,6 +206,13 @@ class Link:
 
     def _is_closed(self) -> JournalError:
         return JournalError(f"The journal {self.where}: it is closed in this process.")
+
+
+def _quieten() -> None:
+    """Keep what psycopg says of connections that we open again from the screen of who set up no logging."""
+    logger = logging.getLogger("psycopg")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
 
 
 def rollback(db: Connection) -> None:

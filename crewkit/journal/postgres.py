@@ -76,8 +76,11 @@ _INSERT: Final = (
 _TRIES = 20
 """Attempts to lock a run again that nobody else has taken."""
 
-_UNSYNCED = 1000
-"""Events of which the server may lose the last in a crash, and which are kept here until it cannot."""
+_UNSYNCED = 1_000_000
+"""Characters of events that are kept here, for a crash of the server to take, before it is told to sync."""
+
+_ENVELOPE = 1000
+"""What an event counts for beside its data."""
 
 
 class PostgresJournal(SqlJournal):
@@ -109,7 +112,7 @@ class PostgresJournal(SqlJournal):
         self.where = self._reader.where
         self._held: dict[str, _Held] = {}
         self._unsynced: list[_Batch] = []
-        self._unsynced_events = 0
+        self._unsynced_size = 0
         self._stuck: dict[str, JournalError] = {}
         self._reader.run(lambda _: None)
 
@@ -118,7 +121,6 @@ class PostgresJournal(SqlJournal):
         check_run_id(run)
         started = now()
         values = (run, plain(crew), started, started, *me(seg))
-
         tried = False
 
         def work(db: Connection) -> bool:
@@ -142,12 +144,13 @@ class PostgresJournal(SqlJournal):
             self._lock(db, run, row[0])
             tried = True
             db.execute("COMMIT")
+            self._held[run].epoch = 1
             return True
 
         with self._leasing(run):
             if not self._writer.run(work):
                 raise taken(run)
-        return self._leased(run, 1, seg)
+        return Lease(run, 1, seg)
 
     def take(self, run: str, seg: str) -> Lease:
         """Take the lease of a run that no living process holds."""
@@ -155,21 +158,23 @@ class PostgresJournal(SqlJournal):
         if run in self._held:
             raise self._busy(run)
 
-        def work(db: Connection) -> int:
+        def work(db: Connection) -> Lease:
             self._lock(db, run, *db.execute("SELECT number FROM runs WHERE run = %s", (run,)).fetchall()[0])
             with db.pipeline():
                 _begin(db, durable=True)
-                taken = db.execute(
+                mine = db.execute(
                     "UPDATE runs SET epoch = epoch + 1, pid = %s, host = %s, seg = %s WHERE run = %s"
                     " RETURNING epoch",
                     (*me(seg), run),
                 )
                 db.execute("COMMIT")
-            return taken.fetchall()[0][0]
+            ((epoch,),) = mine.fetchall()
+            self._held[run].epoch = epoch
+            self._stuck.pop(run, None)
+            return Lease(run, epoch, seg)
 
         with self._leasing(run):
-            epoch = self._writer.run(work)
-        return self._leased(run, epoch, seg)
+            return self._writer.run(work)
 
     def release(self, lease: Lease) -> None:
         """Give the lease back. A dead process's lease is free without it."""
@@ -185,7 +190,7 @@ class PostgresJournal(SqlJournal):
             if write.epoch is not None and (error := self._stuck.get(write.run)):
                 raise error
         durable = any(write.durable for write in writes)
-        batch = _Batch(writes, durable or self._unsynced_events >= _UNSYNCED)
+        batch = _Batch(writes, durable or self._unsynced_size >= _UNSYNCED)
         try:
             self._writer.run(lambda db: self._append(db, batch))
         except JournalError as error:
@@ -227,11 +232,11 @@ class PostgresJournal(SqlJournal):
             self._all_synced()
         elif batch.seqs:
             self._unsynced.append(batch)
-            self._unsynced_events += sum(len(events) for events in batch.answer)
+            self._unsynced_size += batch.size
 
     def _all_synced(self) -> None:
         """The server's log is synced up to here: a crash takes nothing any more."""
-        self._unsynced, self._unsynced_events = [], 0
+        self._unsynced, self._unsynced_size = [], 0
 
     def _write(self, db: Connection, batch: _Batch) -> None:
         tails, keys, done = _look(db, batch)
@@ -266,11 +271,6 @@ class PostgresJournal(SqlJournal):
             if not before:
                 self._unlock(run)
             raise
-
-    def _leased(self, run: str, epoch: int, seg: str) -> Lease:
-        self._held[run].epoch = epoch
-        self._stuck.pop(run, None)
-        return Lease(run, epoch, seg)
 
     def _lock(self, db: Connection, run: str, number: int) -> None:
         """Lock the run in this session, where it is not yet: locks outlive a transaction that failed."""
@@ -380,6 +380,11 @@ class _Batch:
     def __post_init__(self) -> None:
         if not self.texts:
             self.texts = [[to_json(write.run, draft) for draft in write.drafts] for write in self.writes]
+
+    @property
+    def size(self) -> int:
+        """How much of memory it takes, about."""
+        return sum(len(text) + _ENVELOPE for texts in self.texts for text in texts)
 
     def assign(self, tails: Mapping[str, Tail], keys: set[tuple[str, str]]) -> list[Row]:
         """Make events of the drafts whose keys are new, and return them as rows."""

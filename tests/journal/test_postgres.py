@@ -673,6 +673,37 @@ def test_closing_does_not_wait_for_a_server_that_is_gone(server, url):
             appending.result(timeout=2)
 
 
+def test_events_are_not_kept_for_a_crash_without_end(journal):
+    lease = journal.begin("r-1", "crew", "s1")
+    sizes: list[int] = []
+    for n in range(30):
+        journal.append([Write("r-1", [note("x" * 100_000), note(n)], lease.epoch)])
+        sizes.append(journal._unsynced_size)
+    assert 0 < max(sizes) < 1_200_000
+    assert sizes.count(0) == 2
+    journal.append([Write("r-1", [], lease.epoch, durable=True)])
+    assert journal._unsynced == []
+
+
+def test_a_lost_connection_says_nothing_on_the_screen(server, url):
+    code = """
+        import sys
+        from crewkit.core.events import Draft
+        from crewkit.journal.base import Write
+        from crewkit.journal.postgres import PostgresJournal
+        journal = PostgresJournal(sys.argv[1])
+        lease = journal.begin("r-1", "crew", "s1")
+        for _ in range(2):
+            print(journal.append([Write("r-1", [Draft("note", data={"text": 1})], lease.epoch)])[0][0].seq, flush=True)
+            sys.stdin.readline()
+        journal.close()
+    """
+    process = python(code, url)
+    assert process.stdout.readline() == "1\n"
+    server.crash()
+    assert process.communicate("\n\n", timeout=30) == ("2\n", "")
+
+
 # Crews
 
 

@@ -182,8 +182,7 @@ def _go_back_to(cwd: str, run: str) -> None:
             f"Name its crew to go on here: crewkit resume {run} path.py"
         ) from error
     os.environ["CREWKIT_HOME"] = str(home)
-    if journal := environ.get("CREWKIT_JOURNAL"):
-        os.environ["CREWKIT_JOURNAL"] = journal
+    os.environ["CREWKIT_JOURNAL"] = environ.get("CREWKIT_JOURNAL", "")  # empty: not that of a .env there
     say(f"in {cwd}, where the run began", style="dim", err=True)
 
 

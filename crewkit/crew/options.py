@@ -24,7 +24,7 @@ class Options:
     """Everything has a default that is right for a program run by a person."""
 
     journal: Journal | None = None
-    """`None`: the SQLite journal under `.crewkit`, found from the working directory upwards, or `CREWKIT_HOME`."""
+    """`None`: what `CREWKIT_JOURNAL` names, or SQLite under `.crewkit`, found upwards, or in `CREWKIT_HOME`."""
     model: ModelSpec = None
     """For whoever has no model: goes after task, agent and crew, before `CREWKIT_MODEL`."""
     limits: Limits = field(default_factory=Limits)

@@ -42,9 +42,11 @@ def rows() -> list[Row]:
         path = critical(needs) * SECONDS
         crews = {"functions": functions(needs), "agents": agents(needs)}
         sides = {kind: partial(makespan, crew) for kind, crew in crews.items()}
-        for kind, took in medians(interleaved(sides, ROUNDS)).items():
+        taken = medians(interleaved({**sides, "asyncio": partial(plain, needs)}, ROUNDS))
+        beside = f"critical path {path:.1f} s; bare asyncio {taken.pop('asyncio'):.2f} s"
+        for kind, took in taken.items():
             what = f"{shape} graph of 100 ms {kind}"
-            beside, compared = f"critical path {path:.1f} s", f"{took / path:.2f} times"
+            compared = f"{took / path:.2f} times"
             table.append(
                 Row(what, f"{took:.2f} s", beside, compared, "1.1 times at most", took <= 1.1 * path)
             )
@@ -90,3 +92,22 @@ def makespan(crew: Crew) -> float:
         begun = time.monotonic()
         assert crew.run_sync(options=settings).ok
         return time.monotonic() - begun
+
+
+def plain(needs: Needs) -> float:
+    """Walk the graph with tasks of asyncio and nothing else: what the machine takes at this moment."""
+
+    async def walk() -> None:
+        done: dict[int, asyncio.Task[None]] = {}
+        for i in needs:
+            done[i] = asyncio.create_task(one([done[n] for n in needs[i]]))
+        await asyncio.gather(*done.values())
+
+    async def one(before: Sequence[asyncio.Task[None]]) -> None:
+        for task in before:
+            await task
+        await asyncio.sleep(SECONDS)
+
+    begun = time.monotonic()
+    asyncio.run(walk())
+    return time.monotonic() - begun

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sys
 import time
+from itertools import pairwise
+from statistics import median
 
 from measure import Row, client, home, peak_memory, say
 
@@ -14,13 +16,15 @@ from crewkit.core.messages import ToolCall
 from crews import Says, asks, options, searcher
 
 EARLY, FULL, LATE = 50, 200, 5000
-SPAN = 40
-"""A step's cost is the mean over this many around it."""
+SPANS = {EARLY: range(30, 70), FULL: range(200, 300), LATE: range(LATE - 100, LATE)}
+"""The turns whose median stands for one; where the window of the conversation is full, two rounds of it."""
+ROUNDS = 3
 
 
 def rows() -> list[Row]:
     """Measure the CPU of steps within one task, and the memory of two processes."""
-    cost = steps()
+    rounds = [steps() for _ in range(ROUNDS)]
+    cost = {at: median(each[at] for each in rounds) for at in SPANS}
     table = [_steps(cost, EARLY), _steps(cost, FULL)]
     few, many = client("growth", 125).said, client("growth", 1250).said
     large, small = many["mb"], few["mb"]
@@ -56,12 +60,12 @@ def steps() -> dict[int, float]:
 
     def answer(turn: int) -> str | ToolCall:
         marks.append(time.process_time())
-        return asks(turn) if turn < LATE + SPAN else "Done."
+        return asks(turn) if turn < LATE else "Done."
 
     with home() as folder:
         assert searcher(Says(answer)).run_sync(options=options(folder)).ok
-    half = SPAN // 2
-    return {at: (marks[at + half] - marks[at - half]) / SPAN for at in (EARLY, FULL, LATE)}
+    spent = [later - earlier for earlier, later in pairwise(marks)]
+    return {at: median(spent[turn] for turn in span) for at, span in SPANS.items()}
 
 
 def long_run(turns: int) -> dict[str, float]:

@@ -344,14 +344,15 @@ class PostgresJournal(SqlJournal):
 
     def _restore(self, db: Connection) -> None:
         """Write again what a crash of the server took: the commits that it had answered but not synced."""
-        for lost in self._unsynced:
-            for batch in lost.by_run():
-                try:
-                    self._write(db, batch)
-                except CrewkitError:
-                    pass  # the run is in other hands by now, and theirs is the truth
-                finally:
-                    rollback(db)
+        # Kept in parts, each with where its last attempt went: the connection may be lost again.
+        self._unsynced = [part for batch in self._unsynced for part in batch.by_run()]
+        for part in self._unsynced:
+            try:
+                self._write(db, part)
+            except CrewkitError:
+                pass  # the run is in other hands by now, and theirs is the truth
+            finally:
+                rollback(db)
         self._all_synced()
 
 
@@ -407,10 +408,15 @@ class _Batch:
 
     def by_run(self) -> Iterator[_Batch]:
         """Yield it in parts that can be looked for, and written again, each by itself."""
-        for run, seq in self.seqs.items():
+        runs = {write.run for write in self.writes}
+        if len(runs) == 1:
+            self.durable = True
+            yield self
+            return
+        for run in runs & self.seqs.keys():
             mine = [i for i, write in enumerate(self.writes) if write.run == run]
             writes, texts = [self.writes[i] for i in mine], [self.texts[i] for i in mine]
-            yield _Batch(writes, True, self.id, texts, {run: seq})  # noqa: FBT003
+            yield _Batch(writes, True, self.id, texts, {run: self.seqs[run]})  # noqa: FBT003
 
 
 def _look(db: Connection, batch: _Batch) -> tuple[dict[str, Tail], set[tuple[str, str]], bool]:

@@ -518,6 +518,22 @@ def test_what_a_crash_of_the_server_took_is_written_again(server, journal):
     assert texts(journal, "r-2") == list(range(20))
 
 
+def test_a_connection_lost_while_writing_again_doubles_nothing(server, url, wire):
+    with PostgresJournal(url.replace(str(server.port), str(wire.port))) as journal:
+        lease = journal.begin("r-1", "crew", "s1")
+        for n in range(4):
+            journal.append([Write("r-1", [note(n)], lease.epoch)])
+        server.crash()
+        with PostgresJournal(url) as other:
+            other.append([Write("r-1", [note("yes", key="a")], None, durable=True)])
+            left = [text for text in texts(other) if text != "yes"]
+        wire.cut_at = b"COMMIT"
+        journal.append([Write("r-1", [note(4)], lease.epoch)])
+        assert wire.cuts == 1
+        assert left != [0, 1, 2, 3], "the crash took nothing: there was nothing to write again"
+        assert texts(journal) == [*left, "yes", *range(len(left), 5)]
+
+
 def test_crashes_of_the_server_lose_and_double_nothing(server, journal):
     lease = journal.begin("r-1", "crew", "s1")
     running = True

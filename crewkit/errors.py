@@ -55,11 +55,17 @@ class RunError(CrewkitError):
 
 
 class LimitExceeded(RunError):
-    """A cap on tokens, money, seconds, steps, rounds or depth was reached."""
+    """A cap on tokens, money, seconds, steps, rounds or depth was reached.
 
-    def __init__(self, message: str, *, limit: str = "", run_id: str = "", task: str = "") -> None:
+    `level` says whose cap: `the run`, `crew 'x'`, `Task 'draft'`, `Agent 'Editor'`. What is not under it can go on.
+    """
+
+    def __init__(
+        self, message: str, *, limit: str = "", level: str = "", run_id: str = "", task: str = ""
+    ) -> None:
         super().__init__(message, run_id=run_id, task=task)
         self.limit = limit
+        self.level = level
 
 
 class ModelError(RunError):

@@ -70,7 +70,7 @@ class Schedule:
             await self._cancel()
         for name in self._graph:
             if name not in self.outcomes:
-                self.outcomes[name] = Outcome("stopped", why=self._halted or "The run waits for a person.")
+                self.outcomes[name] = Outcome("stopped", why=self._halted or self._blocked(name))
         return self.outcomes
 
     def halt(self, why: str) -> None:
@@ -89,6 +89,14 @@ class Schedule:
             if outcome.status == "waiting" and not self._halted:
                 del self.outcomes[name]
                 self._start(name)
+
+    def _blocked(self, name: str) -> str:
+        """Say what a task that never started was waiting for."""
+        for need in self._graph[name]:
+            outcome = self.outcomes.get(need)
+            if outcome is not None and outcome.status == "stopped" and outcome.error:
+                return f"It needs '{need}', which was stopped: {outcome.why}"
+        return "The run waits for a person."
 
     def _start(self, name: str) -> None:
         if self._halted:

@@ -28,7 +28,7 @@ does not know; a key that does not apply is left out):
 | `memory.searched` | under the call | `query`, `k`, `hits` [{id, source, start, end, score}], `legs` |
 | `memory.written` | under the call | `count`, `ids`, `sources` |
 | `retry.scheduled` | …/model, …/tool:i | `attempt`, `seconds`, `why` |
-| `limit.exceeded` | | `limit`: tokens, usd, seconds, steps, depth; `why` (level, used, cap) |
+| `limit.exceeded` | | `limit`: tokens, usd, seconds, steps, depth; `level` (whose cap), `why` (used, cap) |
 | `note` | anywhere | `text` |
 | `journal.damaged` | | `why`, `after` (seq), `file`. Made by the reader where a journal cannot be read on; `seq` 0 |
 """  # noqa: E501

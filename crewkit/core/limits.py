@@ -89,7 +89,7 @@ class Meter:
 
     def __init__(self, level: str, limits: Limits, parents: tuple[Meter, ...] = ()) -> None:
         self.level = level
-        """As it is named in messages: `the run`, `task 'draft'`, `agent 'Editor'`."""
+        """As it is named in messages: `the run`, `Task 'draft'`, `Agent 'Editor'`."""
         self.tokens = 0
         self.usd = 0.0
         self.unpriced = False
@@ -138,6 +138,10 @@ class Meter:
             meter.steps += 1
             meter._add(tokens, usd, seconds)
 
+    def under(self, level: str) -> bool:
+        """Say whether a cap of this level stops this meter too: it is its own or a parent's."""
+        return any(meter.level == level for meter in self._lineage)
+
     def left(self) -> dict[str, float | None]:
         """Return what is left of tokens, usd, steps and seconds under the tightest cap; `None`: no cap."""
         return {name: self._left(name) for name in ("tokens", "usd", "steps", "seconds")}
@@ -181,7 +185,8 @@ class Meter:
 
     def _exceeded(self, name: str, needed: float, used: float, cap: float) -> LimitExceeded:
         needs = f", and the next call may need {needed:,.6g}" if name in ("tokens", "usd") else ""
-        return LimitExceeded(f"{self.level}: {used:,.6g} of {cap:,.6g} {name} used{needs}.", limit=name)
+        message = f"{self.level}: {used:,.6g} of {cap:,.6g} {name} used{needs}."
+        return LimitExceeded(message, limit=name, level=self.level)
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []

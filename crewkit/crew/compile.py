@@ -87,6 +87,11 @@ class Plan:
     final: tuple[str, ...]
     """The tasks on which no other depends."""
 
+    def output(self, outputs: Mapping[str, Any]) -> Any:
+        """Return what the crew came to, of what its tasks came to: the last task's output, or all last ones by name."""
+        done = {name: outputs[name] for name in self.final if name in outputs}
+        return next(iter(done.values()), None) if len(self.final) == 1 else done
+
     def graph(self) -> Graph:
         """Return who needs whom."""
         return {name: job.needs for name, job in self.jobs.items()}

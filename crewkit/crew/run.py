@@ -358,7 +358,7 @@ async def _carry_on(
     watching = asyncio.create_task(_watch(session))
     try:
         await run.commit(durable=True)  # the run has begun, whatever follows
-        outcomes = await walk.run()
+        outcomes = await walk.through()
     except asyncio.CancelledError:
         run.record("run.paused", data={"reason": "interrupted", "seconds": run.clock.monotonic() - begun})
         await asyncio.shield(run.commit(durable=True))
@@ -380,7 +380,9 @@ def _deadline(session: Session, walk: Walk, before: float) -> asyncio.TimerHandl
     left = 1e9 if cap is None else max(cap - before, 0)
 
     def reached() -> None:
-        session.limit = LimitExceeded(f"the run: {cap:g} of {cap:g} seconds used.", limit="seconds")
+        session.limit = LimitExceeded(
+            f"{walk.meter.level}: {cap:g} of {cap:g} seconds used.", limit="seconds", level=walk.meter.level
+        )
         session.halt(str(session.limit))
 
     return asyncio.get_running_loop().call_later(left, reached)
@@ -423,7 +425,7 @@ async def _conclude(
         data = {
             "status": status,
             "why": why,
-            "output": _final(crew, outcomes),
+            "output": crew.plan.output({n: o.output for n, o in outcomes.items() if o.status == "completed"}),
             "report": {
                 "completed": list(report.completed),
                 "failed": [{"task": name, "error": error} for name, error in report.failed.items()],
@@ -431,11 +433,18 @@ async def _conclude(
             },
             "usage": used,
         }
-    if session.limit is not None:
-        run.record("limit.exceeded", data={"limit": session.limit.limit, "why": str(session.limit)})
+    limit = _limit(outcomes, session)
+    if limit is not None:
+        run.record("limit.exceeded", data={"limit": limit.limit, "level": limit.level, "why": str(limit)})
     run.record("run.paused" if status == "paused" else "run.finished", data=data)
     await run.commit(durable=True)
     return result
+
+
+def _limit(outcomes: Mapping[str, Outcome], session: Session) -> LimitExceeded | None:
+    """Return the cap that kept the run from its end: its own, else that of a task."""
+    stopped = (o.error for o in outcomes.values() if o.status == "stopped")
+    return session.limit or next((error for error in stopped if isinstance(error, LimitExceeded)), None)
 
 
 def _status(crew: Crew, outcomes: Mapping[str, Outcome], session: Session) -> tuple[Status, str]:
@@ -448,10 +457,13 @@ def _status(crew: Crew, outcomes: Mapping[str, Outcome], session: Session) -> tu
     ]
     if session.cancelled:
         return "cancelled", f"{session.cancelled} {kept}"
-    if session.limit:
-        return "limit", f"A limit was reached: {_sentence(str(session.limit))} {kept}"
+    limit = _limit(outcomes, session)
+    if limit and limit is session.limit:
+        return "limit", f"A limit was reached: {_sentence(str(limit))} {kept}"
     if any(outcome.status == "waiting" for outcome in outcomes.values()):
         return "paused", f"A person must decide. {kept}"
+    if limit:
+        return "limit", f"A limit was reached: {_sentence(str(limit))} {kept}"
     if fatal:
         name, outcome = fatal[0]
         status: Status = "denied" if isinstance(outcome.error, Denied) else "failed"
@@ -461,11 +473,6 @@ def _status(crew: Crew, outcomes: Mapping[str, Outcome], session: Session) -> tu
 
 def _sentence(text: str) -> str:
     return text if text.rstrip().endswith((".", "!", "?", "…")) else f"{text.rstrip()}."
-
-
-def _final(crew: Crew, outcomes: Mapping[str, Outcome]) -> Any:
-    done = {name: outcomes[name].output for name in crew.plan.final if outcomes[name].status == "completed"}
-    return next(iter(done.values()), None) if len(crew.plan.final) == 1 else done
 
 
 def _name(error: CrewkitError, run_id: str) -> None:

@@ -122,6 +122,12 @@ class Task(Generic[T]):
                     "and returns None, or a sentence about what is wrong."
                 )
 
+    @property
+    def question(self) -> str:
+        """What a person is asked about the output; empty where nobody is."""
+        asked = self.human_input
+        return asked if isinstance(asked, str) else "Is this result good?" if asked else ""
+
     def need_names(self) -> tuple[str, ...]:
         """Return the names of the tasks that must be finished first, each once."""
         return _names(self.needs)

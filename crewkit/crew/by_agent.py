@@ -1,0 +1,167 @@
+"""A task done by an agent: what lies on its desk, and whom it may ask."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from crewkit.agents.agent import Agent
+from crewkit.agents.conversation import Conversation
+from crewkit.agents.delegate import ask_colleague, for_colleagues
+from crewkit.agents.loop import Desk, work
+from crewkit.agents.prompt import assignment_text, question_text
+from crewkit.checks.scope import Scope, granted
+from crewkit.core.limits import AGENT_LIMITS, TASK_LIMITS, Meter
+from crewkit.core.messages import COORDINATOR, Message
+from crewkit.crew.compile import Job
+from crewkit.errors import Denied, LimitExceeded, ModelError, RunError
+from crewkit.models.base import Model
+from crewkit.tools.gateway import Gateway
+from crewkit.tools.tool import Tool
+
+if TYPE_CHECKING:
+    from crewkit.crew.walk import Walk
+
+Data = dict[str, Any]
+
+COORDINATING = Agent(
+    COORDINATOR, "Keep the crew's work together, and answer its agents from what you know of the run."
+)
+
+COLLEAGUE_STEPS = 5
+"""Model turns in which a colleague answers a question."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Who works, on what: an agent at a task or at a colleague's question about it."""
+
+    walk: Walk
+    agent: Agent
+    job: Job
+    path: str
+    """The work's path: the task's, or that of the call that asks."""
+    scope: Scope
+    depth: int
+
+    @property
+    def task(self) -> str:
+        """The task's path."""
+        return self.walk.path(self.job)
+
+    def cap(self, name: str) -> float | None:
+        """Return the tightest cap of this name: the crew's, the task's or the agent's own."""
+        levels = (self.walk.limits, self.job.task.limits, self.agent.limits)
+        return min((cap for limits in levels if (cap := limits.cap(name)) is not None), default=None)
+
+    def desk(self, model: Model, tools: tuple[Tool, ...]) -> Desk:
+        """Lay out what the agent works with: the tools that its scope grants, a gateway to them, a meter."""
+        walk, agent, task = self.walk, self.agent, self.task
+        depth = self.cap("depth")
+        offered: dict[str, Tool] = {}
+        withheld: list[Data] = []
+        for tool in tools:
+            if self.scope.grant(tool.name) is None:
+                withheld.append({"tool": tool.name, "by": "scope", "why": "not granted"})
+            elif tool.name == ask_colleague.name and depth is not None and self.depth >= depth:
+                withheld.append({"tool": tool.name, "by": "limit", "why": f"depth {self.depth} reached"})
+            else:
+                offered[tool.name] = self._bound(tool)
+        conversation = Conversation(walk.run, task, agent.role, f"{self.path}/0")
+        gateway = Gateway(
+            walk.run,
+            task,
+            agent.role,
+            offered,
+            lambda tool, _arguments: self.scope.check(tool),
+            lambda at: walk.context(at, task, agent.role),
+            {ask_colleague.name: lambda data, at: self._ask(conversation, data, at)},
+        )
+        meter = Meter("", AGENT_LIMITS, (walk.task_meter(self.job), walk.agent_meter(agent)))
+        return Desk(walk.run, self.path, task, agent, model, meter, gateway, conversation, tuple(withheld))
+
+    def _bound(self, tool: Tool) -> Tool:
+        if tool.name != ask_colleague.name:
+            return tool
+        colleagues = [role for role in self.walk.plan.agents if role != self.agent.role]
+        return for_colleagues([*colleagues, COORDINATOR])
+
+    async def _ask(self, conversation: Conversation, arguments: Data, at: str) -> str:
+        """Put a question to a colleague and return the answer: one round of the thread between the two."""
+        to, question = str(arguments["to"]), str(arguments["question"])
+        role = self.agent.role
+        thread = f"{self.path} {role} and {to}"
+        earlier = [
+            (str(said["question"]), answer)
+            for call, answer in conversation.before(at, ask_colleague.name)
+            if (said := _arguments(call.arguments)).get("to") == to and said.get("question")
+        ]
+        cap = self.cap("rounds")
+        round = len(earlier) + 1
+        if cap is not None and round > cap:
+            why = f"The {cap:g} rounds between {role} and {to} are used up."
+            data = {"thread": thread, "rounds": len(earlier), "cap": cap, "why": why}
+            self.walk.run.record("round.closed", at, data, task=self.task, agent=role)
+            return f"{why} Your question was not passed on. Give your best answer with what you have."
+        last = cap is not None and round == cap
+        known = self.walk.known(self.job, to)
+        text = question_text(role, question, earlier, self.walk.shown, known, last=last)
+        message = Message("question", role, to, thread, round, text, {"task": self.task})
+        reply = await self.walk.bus.exchange(message, self._colleague(to, at).answer)
+        return reply.content
+
+    def _colleague(self, role: str, at: str) -> Worker:
+        """Return a colleague at a question of this worker: it gets no tool that the asker may not use."""
+        agent = self.walk.plan.agents.get(role, COORDINATING)
+        scope = granted(agent.tools, agent.scope) & self.scope
+        return Worker(self.walk, agent, self.job, f"{at}/{role}", scope, self.depth + 1)
+
+    async def answer(self, question: Message) -> Message:
+        """Answer a colleague's question."""
+        model = self.walk.colleague_model(self.agent.role, self.job)
+        desk = replace(self.desk(model, tuple(self.agent.tools)), steps=COLLEAGUE_STEPS)
+        try:
+            said = await work(desk, question.content, self.walk.fill)
+        except LimitExceeded as error:
+            if error.limit != "steps":
+                raise
+            said = f"{self.agent.role} could not answer: {error}"
+        except (ModelError, Denied, RunError) as error:
+            said = f"{self.agent.role} could not answer: {error}"
+        data = {"task": self.task}
+        return Message(
+            "answer", question.to, question.sender, question.thread, question.round, str(said), data
+        )
+
+
+async def by_agent(walk: Walk, job: Job) -> Any:
+    """Let an agent do a task; return the output as JSON data."""
+    task, path = job.task, walk.path(job)
+    worker = Worker(walk, job.agent or COORDINATING, job, path, walk.narrowed(job.scope), walk.depth)
+    steps = task.limits.over(TASK_LIMITS).cap("steps")
+    desk = replace(
+        worker.desk(walk.model(path), job.tools),
+        steps=None if steps is None else int(steps),
+        output=job.output,
+        guardrails=task.guardrails,
+        review=task.question,
+        revisions=task.revisions,
+    )
+    text = assignment_text(
+        job.name,
+        walk.fill(task.description),
+        walk.fill(task.expected_output),
+        walk.shown,
+        walk.upstream(job),
+        job.output.schema,
+    )
+    return await walk.give(job, text, lambda content: work(desk, content, walk.fill))
+
+
+def _arguments(raw: str) -> Data:
+    try:
+        data = json.loads(raw)
+    except ValueError:
+        return {}
+    return data if isinstance(data, dict) else {}  # pyright: ignore[reportUnknownVariableType]

@@ -1,0 +1,82 @@
+"""A task done by a whole crew, inside another's run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from crewkit.agents.output import WrongAnswer
+from crewkit.coordinator.schedule import Outcome
+from crewkit.core.limits import Limits
+from crewkit.core.messages import canonical
+from crewkit.crew.compile import Job
+from crewkit.crew.crew import Crew
+from crewkit.errors import Denied, LimitExceeded, RunError
+from crewkit.journal.run import Waiting
+
+if TYPE_CHECKING:
+    from crewkit.crew.walk import Walk
+
+
+async def by_crew(walk: Walk, job: Job) -> Any:
+    """Let a crew do a task; return the output as JSON data."""
+    crew = job.task.do
+    assert isinstance(crew, Crew)
+    inputs = {
+        **{name: given.default for name, given in crew.plan.inputs.items() if name not in job.arguments},
+        **{
+            name: walk.value(source) if source in walk.plan.jobs else walk.inputs[source]
+            for name, source in job.arguments.items()
+        },
+    }
+    inner = walk.inside(job, crew, inputs, _limits(walk, job, crew))
+
+    async def run(_content: str) -> Any:
+        output = _output(crew, await inner.in_time())
+        try:
+            return job.output.dump(job.output.load(output))
+        except WrongAnswer as error:
+            raise RunError(
+                f"The output of crew '{crew.name}' is not what the task promises. {error}"
+            ) from error
+
+    said = (
+        f"Run crew '{crew.name}' with {canonical({name: str(value)[:80] for name, value in inputs.items()})}."
+    )
+    return await walk.accept(job, await walk.give(job, said, run))
+
+
+def _limits(walk: Walk, job: Job, crew: Crew) -> Limits:
+    """Return the limits of the crew inside: what it leaves out is the outer crew's; depth never grows.
+
+    Raises:
+        LimitExceeded: It would be deeper than it may.
+    """
+    outer = [cap for level in (walk.limits, job.task.limits) if (cap := level.cap("depth")) is not None]
+    if outer and walk.depth >= min(outer):
+        raise LimitExceeded(
+            f"Crew '{crew.name}' would be {walk.depth + 1} deep; the cap is {min(outer):g}.", limit="depth"
+        )
+    limits = crew.limits.over(replace(walk.limits, tokens=None, usd=None, seconds=None, steps=None))
+    own = limits.cap("depth")
+    caps = outer if own is None else [*outer, own]
+    return replace(limits, depth=int(min(caps)) if caps else None)
+
+
+def _output(crew: Crew, outcomes: Mapping[str, Outcome]) -> Any:
+    """Return what the crew came to; raise what kept it from that."""
+    waits = [id for outcome in outcomes.values() for id in outcome.approvals]
+    if waits:
+        raise Waiting(waits)
+    for name, outcome in outcomes.items():
+        if isinstance(outcome.error, LimitExceeded) and outcome.status == "stopped":
+            raise outcome.error
+        if outcome.status == "stopped":
+            raise LimitExceeded(outcome.why, limit="run")
+        if outcome.status == "failed" and crew.plan.jobs[name].task.on_failure == "fail":
+            kind = Denied if isinstance(outcome.error, Denied) else RunError
+            raise kind(f"Task '{name}' of crew '{crew.name}' failed: {outcome.why}")
+    return crew.plan.output(
+        {name: each.output for name, each in outcomes.items() if each.status == "completed"}
+    )

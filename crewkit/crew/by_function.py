@@ -1,0 +1,111 @@
+"""A task done by a plain function or a tool: one call, as a step."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+from crewkit.core.messages import canonical, fingerprint
+from crewkit.crew.compile import Job
+from crewkit.errors import CrewkitError, Denied, RunError, ToolError
+from crewkit.journal.ask import ask
+from crewkit.journal.run import LostOutcome, UnknownOutcome
+from crewkit.tools.call import invoke, raised_at
+from crewkit.tools.tool import UNDECLARED, Tool
+
+if TYPE_CHECKING:
+    from crewkit.crew.walk import Walk
+
+Data = dict[str, Any]
+
+
+async def by_function(walk: Walk, job: Job) -> Any:
+    """Let a function do a task; return the output as JSON data."""
+    tool = job.task.do if isinstance(job.task.do, Tool) else None
+    repeatable = bool(tool and (tool.reads_only or tool.idempotent))
+    name = tool.name if tool else getattr(job.task.do, "__name__", job.name)
+    at = f"{walk.path(job)}/1/tool:0"
+    shown = {
+        parameter: f"the result of '{source}'" if source in walk.plan.jobs else f"the input '{source}'"
+        for parameter, source in job.arguments.items()
+        if source
+    }
+    mark = fingerprint(name, canonical(shown))
+    intent: Data = {
+        "tool": name,
+        "arguments": shown,
+        "effects": list(tool.effects if tool else UNDECLARED),
+        "idempotent": repeatable,
+        "key": fingerprint(walk.run.id, at),
+        "fingerprint": mark,
+    }
+
+    async def do(_attempt: int) -> Data:
+        begun = walk.run.clock.monotonic()
+        ended = await _call(walk, job, tool, name, at, repeatable=repeatable)
+        seconds = round(walk.run.clock.monotonic() - begun, 4)
+        return {"tool": name, **ended, "fingerprint": mark, "seconds": seconds}
+
+    async def call(_content: str) -> Any:
+        finished = await _once(walk, job, at, intent, do, repeatable=repeatable)
+        if "error" in finished:
+            raise RunError(finished["error"]["message"])  # it ran to its end: only its result is lost
+        return finished["output"]
+
+    said = f"Call {name}({', '.join(f'{parameter}: {source}' for parameter, source in shown.items())})."
+    return await walk.accept(job, await walk.give(job, said, call))
+
+
+async def _call(walk: Walk, job: Job, tool: Tool | None, name: str, at: str, *, repeatable: bool) -> Data:
+    """Call the function; return its output, or what is wrong with it, as `tool.finished` tells."""
+    function: Any = tool.function if tool else job.task.do
+    arguments = {parameter: _argument(walk, job, source, at) for parameter, source in job.arguments.items()}
+    try:
+        value = await invoke(function, arguments, tool.timeout if tool else None)
+    except TimeoutError as error:
+        if not repeatable:
+            raise LostOutcome(str(error)) from error
+        raise ToolError(f"{name}() did not return within {tool.timeout if tool else 0:g} seconds.") from error
+    except Exception as error:
+        raised = ToolError(f"{name}() raised {type(error).__name__}: {error}")
+        raised.add_note(raised_at(error, function))
+        raise raised from error
+    try:
+        return {"outcome": "ok", "output": walk.run.redactor.data(job.output.dump(value))}
+    except CrewkitError as error:
+        if repeatable:
+            raise
+        return {"outcome": "error", "error": {"type": type(error).__name__, "message": str(error)}}
+
+
+def _argument(walk: Walk, job: Job, source: str, at: str) -> Any:
+    if not source:
+        return walk.context(at, walk.path(job), job.worker)
+    if source in walk.plan.jobs:
+        return walk.value(source)
+    return deepcopy(walk.inputs[source])  # as after a resume: nobody sees what another did to it
+
+
+async def _once(walk: Walk, job: Job, at: str, intent: Data, do: Any, *, repeatable: bool) -> Data:
+    """Run a function's step once; where it may have happened already, ask a person."""
+    run, task = walk.run, walk.path(job)
+    while True:
+        try:
+            return await run.step(at, "tool", intent, do, task=task, agent=job.worker, repeatable=repeatable)
+        except UnknownOutcome as unknown:
+            decision = ask(
+                run,
+                at,
+                "unknown",
+                f"'{intent['tool']}' was begun and nobody knows whether it happened. Run it again?",
+                task=task,
+                agent=job.worker,
+                attempt=unknown.attempt + 1,
+                tool=intent["tool"],
+                arguments=intent["arguments"],
+            )
+            if not decision.approved:
+                said = f": {decision.note}" if decision.note else "."
+                why = f"'{intent['tool']}' may have happened, and a person said not to run it again{said}"
+                raise Denied(why) from None
+            run.settle(at, task=task)

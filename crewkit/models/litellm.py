@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import inspect
 import logging
 import os
@@ -141,11 +140,7 @@ class LitellmModel:
 
 @cache
 def _import() -> Callable[..., Awaitable[Any]]:
-    """Import litellm quietly, without a look at the network; return what asks a model.
-
-    Its 300,000 objects stay for good. The garbage collector is told so: looking through them again and again
-    would cost everything else in the process half as much CPU again.
-    """
+    """Import litellm quietly, without a look at the network; return what asks a model."""
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     import litellm
 
@@ -153,7 +148,6 @@ def _import() -> Callable[..., Awaitable[Any]]:
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", "Item '.*' on TypedDict class", UserWarning)  # of its streams' types
-    gc.freeze()
     return cast("Any", litellm).acompletion
 
 

@@ -30,6 +30,9 @@ from crewkit.tools.tool import Tool
 
 Data = dict[str, Any]
 
+MOST_CALLS = 64
+"""Tool calls in one turn; a model that wants more is told to ask again for the rest."""
+
 LAST_STEP = (
     "This is your last step and no tool can be called any more. Give your best final answer now, from what you have, "
     "and say in it what is missing."
@@ -110,7 +113,8 @@ async def work(desk: Desk, assignment: str, fill: Callable[[str], str] = str) ->
             )
         if sent_back > desk.revisions:
             raise RunError(
-                f"{agent.role}'s answer was sent back {desk.revisions} times and is still wrong. {problem}"
+                f"{agent.role}'s answer was sent back {desk.revisions} times and is still wrong. "
+                f"It was told: {problem}"
             )
         for call in answer.tool_calls:
             conversation.add(ChatMessage("tool", "Not called.", tool_call_id=call.id))
@@ -281,7 +285,7 @@ async def _act(desk: Desk, conversation: Conversation, answer: Answer) -> None:
     results = await asyncio.gather(
         *(
             desk.gateway.call(call, f"{path}/tool:{i}", answer.content[:500])
-            for i, call in enumerate(answer.tool_calls)
+            for i, call in enumerate(answer.tool_calls[:MOST_CALLS])
         ),
         return_exceptions=True,
     )
@@ -294,6 +298,9 @@ async def _act(desk: Desk, conversation: Conversation, answer: Answer) -> None:
     for result in results:
         if isinstance(result, ChatMessage):
             conversation.add(result)
+    for i, call in enumerate(answer.tool_calls[MOST_CALLS:], MOST_CALLS):
+        why = f"Not called: {MOST_CALLS} calls in one turn is the most. Call it again in your next turn."
+        conversation.add(desk.gateway.refuse(call, f"{path}/tool:{i}", "denied", "limit", why))
 
 
 async def _judge(desk: Desk, path: str, answer: Answer) -> tuple[str | None, Any]:

@@ -94,7 +94,7 @@ class Worker:
         thread = f"{self.path} {role} and {to}"
         earlier = [
             (str(said["question"]), answer)
-            for call, answer in conversation.before(at, ask_colleague.name)
+            for call, answer in conversation.questions_before(at)
             if (said := _arguments(call.arguments)).get("to") == to and said.get("question")
         ]
         cap = self.cap("rounds")

@@ -47,19 +47,17 @@ class Gateway:
         """
         tool = self.tools.get(call.name)
         if tool is None:
-            return self._refuse(
-                call, path, "unknown_tool", "known", unknown_tool(call.name, list(self.tools))
-            )
+            return self.refuse(call, path, "unknown_tool", "known", unknown_tool(call.name, list(self.tools)))
         try:
             arguments = self.run.redactor.data(parse_arguments(call.arguments, tool))
             convert_arguments(
                 arguments, tool
             )  # a type's own validator may refuse what the schema lets through
         except InvalidArguments as error:
-            return self._refuse(call, path, "invalid", "arguments", str(error))
+            return self.refuse(call, path, "invalid", "arguments", str(error))
         match self._verdict(tool, arguments):
             case Deny(why) | Revise(why):
-                return self._refuse(call, path, "denied", "scope", why)
+                return self.refuse(call, path, "denied", "scope", why)
             case Ask(question):
                 self._checked(path, tool.name, "ask", "scope", question, arguments)
                 decision = ask(
@@ -75,7 +73,7 @@ class Gateway:
                 )
                 if not decision.approved:
                     said = f": {decision.note}" if decision.note else "."
-                    return self._refuse(call, path, "denied", "approval", f"A person denied this call{said}")
+                    return self.refuse(call, path, "denied", "approval", f"A person denied this call{said}")
             case Allow():
                 self._checked(path, tool.name, "allow", "scope", "")
         finished = await self._run(call, tool, arguments, path)
@@ -167,7 +165,7 @@ class Gateway:
             data |= {"why": why, "arguments": arguments}
         self.run.record("tool.checked", path, data, task=self.task, agent=self.agent)
 
-    def _refuse(self, call: ToolCall, path: str, outcome: str, by: str, why: str) -> ChatMessage:
+    def refuse(self, call: ToolCall, path: str, outcome: str, by: str, why: str) -> ChatMessage:
         """Record that nothing was called, and tell the model why."""
         why = self.run.redactor.text(why)
         self._checked(path, call.name, "deny", by, why, call.arguments)

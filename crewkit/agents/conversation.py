@@ -26,6 +26,8 @@ class Conversation:
     def __init__(self, run: Run, task: str, agent: str, path: str) -> None:
         self.path = path
         """Where messages arise: the turn."""
+        self.answers = 0
+        """Answers of the model so far."""
         self._run = run
         self._task = task
         self._agent = agent
@@ -43,6 +45,7 @@ class Conversation:
         self._new.append(self._run.say(message, self.path, task=self._task, agent=self._agent))
         self._messages.append(message)
         self._chars += _size(message)
+        self.answers += message.role == "assistant"
         for i, call in enumerate(message.tool_calls):
             if call.name == ask_colleague.name:
                 self._questions.append((f"{self.path}/tool:{i}", call))

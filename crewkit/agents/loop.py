@@ -135,6 +135,7 @@ async def _think(desk: Desk, conversation: Conversation, turn: int) -> tuple[Ans
         desk.output.schema,
         agent.max_tokens,
         agent.temperature,
+        turn=conversation.answers,
     )
     finished = await _ask_model(desk, request, conversation, last=last)
     message = run.message(finished["message"], task=desk.task)

@@ -21,6 +21,9 @@ from crewkit.journal.writer import Writer
 
 _log = logging.getLogger(__name__)
 
+GATHERING = 0.002
+"""Seconds for which events are gathered into one transaction, where nothing waits for them."""
+
 Data = dict[str, Any]
 Listener = Callable[[Event], None]
 
@@ -102,6 +105,7 @@ class Run:
         self._tasks: dict[str, _TaskIndex] = {}
         self._decisions: dict[str, Data] = {}
         self._buffer: list[Draft] = []
+        self._timer: asyncio.TimerHandle | None = None
         self._broken: JournalError | None = None
         self._seen = 0
         for event in history:
@@ -122,7 +126,7 @@ class Run:
         once: bool = True,
         key: str | None = None,
     ) -> None:
-        """Append an event. It is on its way to the disk when the present turn of the event loop ends.
+        """Append an event. It is on its way to the disk within `GATHERING` seconds.
 
         Events recorded without an `await` between them are appended together or not at all. With `once`, an
         event of this type, path and attempt that is there already is left as it is, so code that runs again
@@ -153,7 +157,7 @@ class Run:
             self.seg,
         )
         if not self._buffer:
-            self._loop.call_soon(self._flush)
+            self._timer = self._loop.call_later(GATHERING, self._flush)
         self._buffer.append(draft)
 
     def say(self, message: ChatMessage, path: str, *, task: str, agent: str) -> str:
@@ -186,8 +190,7 @@ class Run:
         def done(outcome: list[Event] | JournalError) -> None:
             self._loop.call_soon_threadsafe(self._settle, outcome, waiting)
 
-        drafts, self._buffer = self._buffer, []
-        self._writer.put(Write(self.id, drafts, self._lease.epoch, durable), done)
+        self._writer.put(Write(self.id, self._gathered(), self._lease.epoch, durable), done)
         await waiting
 
     # Steps
@@ -239,6 +242,8 @@ class Run:
         self.record(f"{kind}.started", path, intent, task=task, agent=agent, attempt=attempt)
         if not repeatable:
             await self.commit(durable=True)
+        elif costly:
+            self._flush()
         try:
             result = self.redactor.data(await do(attempt))
         except Waiting:
@@ -361,10 +366,16 @@ class Run:
         return last, list(journal.events(self.id, after=after, types=types)) if last > after else []
 
     def _flush(self) -> None:
-        if not self._buffer:
-            return
+        if self._buffer:
+            self._writer.put(Write(self.id, self._gathered(), self._lease.epoch), self._done)
+
+    def _gathered(self) -> list[Draft]:
+        """Take what was recorded since the last time."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         drafts, self._buffer = self._buffer, []
-        self._writer.put(Write(self.id, drafts, self._lease.epoch), self._done)
+        return drafts
 
     def _done(self, outcome: list[Event] | JournalError) -> None:
         if self.listeners or isinstance(outcome, JournalError):

@@ -33,6 +33,9 @@ class Request:
     temperature: float | None = None
     timeout: float = 120.0
     """Seconds for one attempt, from sending to the last byte."""
+    turn: int | None = None
+    """How many answers the conversation has already, those left out of the window too. For test doubles; providers are
+    not sent it, and it is no part of the fingerprint."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,9 @@ class ScriptedModel:
             ModelError: The list has no line for this turn. An error in the script is raised as it is.
         """
         self.requests.append(request)
-        turn = sum(message.role == "assistant" for message in request.messages)
+        turn = request.turn
+        if turn is None:
+            turn = sum(message.role == "assistant" for message in request.messages)
         answer = self._spoken(await self._line(request, turn), request, turn)
         if answer.content:
             watch.chunk(answer.content)

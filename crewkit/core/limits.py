@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -55,7 +55,7 @@ class Limits:
 
     def caps(self) -> dict[str, float | None]:
         """Return the caps that were given, by name."""
-        return {f.name: cap for f in fields(self) if (cap := getattr(self, f.name)) is not DEFAULT}
+        return {name: cap for name, cap in vars(self).items() if cap is not DEFAULT}
 
     def over(self, defaults: Limits) -> Limits:
         """Return these limits with what was left out taken from `defaults`."""

@@ -1,0 +1,103 @@
+"""How a run ended: its status, its report, its result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from crewkit.agents.output import WrongAnswer
+from crewkit.coordinator.schedule import Outcome
+from crewkit.crew.crew import Crew
+from crewkit.crew.result import Report, Result, Status
+from crewkit.crew.session import Session
+from crewkit.crew.walk import Walk
+from crewkit.errors import Denied, LimitExceeded, ReplayError
+from crewkit.journal.run import Run
+
+Data = dict[str, Any]
+
+
+async def conclude(
+    crew: Crew, run: Run, walk: Walk, session: Session, outcomes: Mapping[str, Outcome], used: Data
+) -> Result:
+    """Record how this turn at the run ended, and return its result."""
+    report = Report(
+        tuple(name for name, o in outcomes.items() if o.status == "completed"),
+        {name: o.why for name, o in outcomes.items() if o.status == "failed"},
+        {name: o.why for name, o in outcomes.items() if o.status in ("skipped", "stopped")},
+        {name: o.why for name, o in outcomes.items() if o.status == "waiting"},
+    )
+    approvals = tuple(dict.fromkeys(id for outcome in outcomes.values() for id in outcome.approvals))
+    status, why = _status(crew, outcomes, session)
+    result = Result(run.id, status, why, report, walk.outputs(), crew.plan.final, used, approvals)
+    if status == "paused":
+        data = {"reason": "approval", "approvals": list(approvals), "seconds": used["seconds"]}
+    else:
+        data = {
+            "status": status,
+            "why": why,
+            "output": crew.plan.output({n: o.output for n, o in outcomes.items() if o.status == "completed"}),
+            "report": {
+                "completed": list(report.completed),
+                "failed": [{"task": name, "error": error} for name, error in report.failed.items()],
+                "skipped": [{"task": name, "why": skipped} for name, skipped in report.skipped.items()],
+            },
+            "usage": used,
+        }
+    limit = _limit(outcomes, session)
+    if limit is not None:
+        run.record("limit.exceeded", data={"limit": limit.limit, "level": limit.level, "why": str(limit)})
+    run.record("run.paused" if status == "paused" else "run.finished", data=data)
+    await run.commit(durable=True)
+    return result
+
+
+def _limit(outcomes: Mapping[str, Outcome], session: Session) -> LimitExceeded | None:
+    """Return the cap that kept the run from its end: its own, else that of a task."""
+    stopped = (o.error for o in outcomes.values() if o.status == "stopped")
+    return session.limit or next((error for error in stopped if isinstance(error, LimitExceeded)), None)
+
+
+def _status(crew: Crew, outcomes: Mapping[str, Outcome], session: Session) -> tuple[Status, str]:
+    done = sum(outcome.status == "completed" for outcome in outcomes.values())
+    kept = f"{done} of {len(outcomes)} task{'' if len(outcomes) == 1 else 's'} completed."
+    fatal = [
+        (name, outcome)
+        for name, outcome in outcomes.items()
+        if outcome.status == "failed" and crew.plan.jobs[name].task.on_failure == "fail"
+    ]
+    if session.cancelled:
+        return "cancelled", f"{session.cancelled} {kept}"
+    limit = _limit(outcomes, session)
+    if limit and limit is session.limit:
+        return "limit", f"A limit was reached: {_sentence(str(limit))} {kept}"
+    if any(outcome.status == "waiting" for outcome in outcomes.values()):
+        return "paused", f"A person must decide. {kept}"
+    if limit:
+        return "limit", f"A limit was reached: {_sentence(str(limit))} {kept}"
+    if fatal:
+        name, outcome = fatal[0]
+        status: Status = "denied" if isinstance(outcome.error, Denied) else "failed"
+        return status, f"Task '{name}' failed: {_sentence(outcome.why)} {kept}"
+    return "completed", kept
+
+
+def _sentence(text: str) -> str:
+    return text if text.rstrip().endswith((".", "!", "?", "…")) else f"{text.rstrip()}."
+
+
+def recalled(crew: Crew, run: Run, ended: Data) -> Result:
+    """Return the result of a run that is complete already, from the journal."""
+    failed = {each["task"]: each["error"] for each in ended["report"]["failed"]}
+    skipped = {each["task"]: each["why"] for each in ended["report"]["skipped"]}
+    done = [name for name in crew.plan.jobs if run.finished.get(name, {}).get("status") == "completed"]
+    outputs: Data = {}
+    for name in done:
+        try:
+            outputs[name] = crew.plan.jobs[name].output.load(run.finished[name]["output"])
+        except WrongAnswer as error:
+            raise ReplayError(
+                f"Run {run.id} is complete, but the recorded output of '{name}' is no longer of its type: {error}"
+            ) from error
+    report = Report(tuple(ended["report"]["completed"]), failed, skipped)
+    return Result(run.id, "completed", ended["why"], report, outputs, crew.plan.final, ended["usage"])

@@ -1,0 +1,167 @@
+"""What is settled before anything runs: inputs, models, and what a run's first event says."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import crewkit
+from crewkit.agents.agent import ModelSpec
+from crewkit.agents.output import Output, WrongAnswer
+from crewkit.core.limits import CREW_LIMITS
+from crewkit.core.messages import COORDINATOR
+from crewkit.crew.crew import REQUIRED, Crew
+from crewkit.crew.options import Options
+from crewkit.errors import DefinitionError, InputError, RunError, did_you_mean
+from crewkit.models.base import Model
+
+Data = dict[str, Any]
+
+
+def check_inputs(crew: Crew, given: Mapping[str, Any]) -> Data:
+    """Check the inputs against what the crew declares, and fill in the defaults.
+
+    Raises:
+        InputError: One is missing, unknown or of the wrong type.
+    """
+    declared = crew.plan.inputs
+    for name in given:
+        if name not in declared:
+            known = ", ".join(declared) or "none"
+            raise InputError(
+                f"Crew '{crew.name}' has no input '{name}'.{did_you_mean(name, declared)} Inputs: {known}."
+            )
+    values: Data = {}
+    for name, wanted in declared.items():
+        if name not in given and wanted.default is REQUIRED:
+            about = f" ({wanted.description})" if wanted.description else ""
+            raise InputError(f"Crew '{crew.name}' needs the input '{name}'{about}. Give it: -i {name}=…")
+        output = Output(wanted.type, f"Input '{name}'")
+        try:
+            values[name] = _typed(output, given[name]) if name in given else wanted.default
+            output.dump(values[name])
+        except (WrongAnswer, RunError, TypeError) as error:
+            problem = error.problem if isinstance(error, WrongAnswer) else error.__cause__ or error
+            raise InputError(
+                f"Input '{name}' is {given.get(name)!r:.200}, which is not {output.kind}: {problem}"
+            ) from error
+    return values
+
+
+def _typed(output: Output, given: Any) -> Any:
+    """Read a value that is JSON data or of the type already."""
+    try:
+        return output.load(given)
+    except TypeError:
+        return output.load(output.dump(given))
+
+
+def model_specs(
+    crew: Crew, options: Options, prefix: str = "", inherited: ModelSpec = None
+) -> dict[str, ModelSpec]:
+    """Say which model each agent's task uses, by path: task, agent, crew, options, `CREWKIT_MODEL`, offline."""
+    named = crew.model or inherited or options.model or options.environ.get("CREWKIT_MODEL")
+    base = named or "offline"
+    specs: dict[str, ModelSpec] = {prefix: base}
+    for job in crew.plan.jobs.values():
+        if job.kind == "agent" and job.agent is not None:
+            specs[prefix + job.name] = job.task.model or job.agent.model or base
+        elif isinstance(job.task.do, Crew):
+            specs |= model_specs(job.task.do, options, f"{prefix}{job.name}/", named)
+    own = {role: agent.model or named for role, agent in crew.plan.agents.items()} | {COORDINATOR: named}
+    specs |= {f"{prefix}@{role}": spec for role, spec in own.items() if spec}
+    return specs
+
+
+def resolve_models(crew: Crew, specs: Mapping[str, ModelSpec], options: Options) -> dict[str, Model]:
+    """Make a model of every spec, each once.
+
+    Raises:
+        DefinitionError: A key is missing, or a cap on money stands over a model without a price.
+    """
+    from crewkit.models.offline import OfflineModel
+    from crewkit.models.resolve import resolve
+
+    made: dict[str, Model] = {}
+    models: dict[str, Model] = {}
+    for path, spec in specs.items():
+        if spec is None:
+            continue
+        mark = repr(spec) if isinstance(spec, str) else f"{id(spec)}"
+        if mark not in made:
+            made[mark] = resolve(
+                spec,
+                environ=options.environ,
+                offline=OfflineModel,
+                stream=options.listener is not None,
+                clock=options.clock,
+            )
+        models[path] = made[mark]
+    if any(cap is not None for cap in _money(crew, options)):
+        for path, model in models.items():
+            if model.price(1000, 1000) is None:
+                raise DefinitionError(
+                    f"The price of model '{model.name}' ({path or 'crew'}) is unknown, so a cap in usd cannot hold. "
+                    "Cap tokens instead, or use a model with a listed price."
+                )
+    return models
+
+
+def _money(crew: Crew, options: Options) -> Iterable[float | None]:
+    yield options.limits.over(crew.limits).cap("usd")
+    for job in crew.plan.jobs.values():
+        yield job.task.limits.cap("usd")
+        if job.agent:
+            yield job.agent.limits.cap("usd")
+        if isinstance(job.task.do, Crew):
+            yield from _money(job.task.do, Options())
+
+
+def pinned(specs: dict[str, ModelSpec], recorded: Mapping[str, Any]) -> dict[str, ModelSpec]:
+    """Put the models that the run began with in the place of what the environment says today."""
+    named: dict[str, ModelSpec] = {p: spec for p, spec in recorded.items() if isinstance(spec, str | list)}
+    return {path: spec for path, spec in specs.items() if path in recorded} | named
+
+
+def beginning(
+    crew: Crew, inputs: Data, specs: Mapping[str, ModelSpec], models: Mapping[str, Model], options: Options
+) -> Data:
+    """Return what `run.started` says."""
+
+    def named(path: str, spec: ModelSpec) -> Any:
+        if isinstance(spec, str):
+            return spec
+        if isinstance(spec, Sequence) and all(isinstance(each, str) for each in spec):
+            return list(spec)
+        return {"name": models[path].name}
+
+    return {
+        "crew": crew.name,
+        "target": options.target or None,
+        "inputs": inputs,
+        "models": {path: named(path, spec) for path, spec in specs.items()},
+        "definitions": {job.name: job.definition for job in crew.plan.jobs.values()},
+        "tasks": [
+            {
+                "name": job.name,
+                "needs": list(job.needs),
+                "agent": job.worker,
+                "kind": job.kind,
+                "on_failure": job.task.on_failure,
+            }
+            for job in crew.plan.jobs.values()
+        ],
+        "agents": [
+            {"role": a.role, "goal": a.goal, "tools": [tool.name for tool in a.tools]}
+            for a in crew.plan.agents.values()
+        ],
+        "limits": options.limits.over(crew.limits).over(CREW_LIMITS).caps(),
+        "given": options.limits.caps(),
+        "crewkit": crewkit.__version__,
+        "cwd": str(Path.cwd()),
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+    }

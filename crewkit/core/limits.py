@@ -146,10 +146,6 @@ class Meter:
         """Return what is left of tokens, usd, steps and seconds under the tightest cap; `None`: no cap."""
         return {name: self._left(name) for name in ("tokens", "usd", "steps", "seconds")}
 
-    def steps_left(self) -> float | None:
-        """Return how many model turns are left under the tightest cap."""
-        return self._left("steps")
-
     def used(self) -> dict[str, Any]:
         """Return what was used, as the journal's `usage`."""
         usd = None if self.unpriced else round(self.usd, 8)

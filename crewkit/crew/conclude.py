@@ -31,7 +31,12 @@ async def conclude(
     status, why = _status(crew, outcomes, session)
     result = Result(run.id, status, why, report, walk.outputs(), crew.plan.final, used, approvals)
     if status == "paused":
-        data = {"reason": "approval", "approvals": list(approvals), "seconds": used["seconds"]}
+        data = {
+            "reason": "approval",
+            "approvals": list(approvals),
+            "seen": run.seen,
+            "seconds": used["seconds"],
+        }
     else:
         data = {
             "status": status,

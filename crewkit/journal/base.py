@@ -47,6 +47,14 @@ class RunInfo:
     """A process holds the run's lease right now."""
     owner: str
     """Who held it last: `pid 123 on host`."""
+    origin: str = ""
+    """The run it was forked from."""
+    origin_seq: int = 0
+    """The last `seq` that it shares with its origin."""
+    wake: str = ""
+    """Of a paused run: since or from when it can go on (RFC 3339). Empty: it waits for someone."""
+    bytes: int = 0
+    """Size of its events' data as JSON."""
 
 
 class Journal(Protocol):
@@ -100,6 +108,14 @@ class Journal(Protocol):
 
     def runs(self) -> list[RunInfo]:
         """List the runs, the newest first."""
+        ...
+
+    def due(self, moment: str) -> list[str]:
+        """List the paused runs that can go on at a moment (RFC 3339), the one that could first first.
+
+        Something was decided or signalled since they paused, or the time came until which they wait. Cheap
+        enough to poll.
+        """
         ...
 
     def find(self, name: str) -> str:

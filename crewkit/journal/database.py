@@ -14,7 +14,7 @@ from crewkit.errors import InputError, JournalError
 from crewkit.journal.sql import Row
 
 _SCHEMAS = (
-    # From nothing to 1. A later version appends its step here; a file goes through those it has not seen.
+    # 1: from nothing. A later version appends its step here; a file goes through those it has not seen.
     """
     CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE runs (
@@ -29,6 +29,16 @@ _SCHEMAS = (
         PRIMARY KEY (run, seq)
     );
     CREATE UNIQUE INDEX events_key ON events (run, key) WHERE key IS NOT NULL;
+    """,
+    # 2: forks, paused runs that can go on, sizes.
+    """
+    ALTER TABLE runs ADD COLUMN origin TEXT NOT NULL DEFAULT '';
+    ALTER TABLE runs ADD COLUMN origin_seq INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE runs ADD COLUMN wake TEXT NOT NULL DEFAULT '';
+    ALTER TABLE runs ADD COLUMN told INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE runs ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+    UPDATE runs SET bytes = (SELECT coalesce(sum(length(CAST(data AS BLOB))), 0) FROM events WHERE run = runs.run);
+    CREATE INDEX runs_wake ON runs (wake) WHERE wake <> '';
     """,
 )
 

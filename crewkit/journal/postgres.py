@@ -19,9 +19,9 @@ from crewkit.journal.sql import (
     SqlJournal,
     Tail,
     check_run_id,
+    listed,
     me,
     now,
-    owner,
     plain,
     taken,
     to_json,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from crewkit.journal.link import Connection
 
 _SCHEMAS = (
-    # From nothing to 1. A later version appends its step here; a database goes through those it has not seen.
+    # 1: from nothing. A later version appends its step here; a database goes through those it has not seen.
     """
     CREATE TABLE meta (name text PRIMARY KEY, value text NOT NULL);
     CREATE TABLE runs (
@@ -49,6 +49,14 @@ _SCHEMAS = (
     );
     CREATE UNIQUE INDEX events_key ON events (run, key) WHERE key IS NOT NULL;
     """,
+    # 2: forks, paused runs that can go on, sizes.
+    """
+    ALTER TABLE runs ADD COLUMN origin text COLLATE "C" NOT NULL DEFAULT '',
+        ADD COLUMN origin_seq bigint NOT NULL DEFAULT 0, ADD COLUMN wake text COLLATE "C" NOT NULL DEFAULT '',
+        ADD COLUMN told bigint NOT NULL DEFAULT 0, ADD COLUMN bytes bigint NOT NULL DEFAULT 0;
+    UPDATE runs SET bytes = (SELECT coalesce(sum(octet_length(data)), 0) FROM events WHERE run = runs.run);
+    CREATE INDEX runs_wake ON runs (wake) WHERE wake <> '';
+    """,
 )
 # `data` is text and not jsonb, which refuses NUL and half characters, and rewrites numbers and the order of keys.
 # `batch` is the transaction's own mark: it tells whether one whose commit was not answered happened.
@@ -60,8 +68,8 @@ _LEASE: Final = "'crewkit.runs'::regclass::oid::integer"
 """The first half of a lease's advisory lock; the second is the run's number."""
 
 _TAILS: Final = """
-    SELECT run, seq, epoch, status, started, updated, pid, host FROM runs WHERE run = ANY(%s)
-    ORDER BY run FOR UPDATE
+    SELECT run, seq, epoch, status, started, updated, wake, told, bytes, pid, host FROM runs
+    WHERE run = ANY(%s) ORDER BY run FOR UPDATE
 """
 _KEYS: Final = "SELECT run, key FROM events WHERE run = ANY(%s) AND key = ANY(%s)"
 _DONE: Final = "SELECT 1 FROM events WHERE run = %s AND seq = %s AND batch = %s"
@@ -203,14 +211,15 @@ class PostgresJournal(SqlJournal):
     def runs(self) -> list[RunInfo]:
         """List the runs, the newest first."""
         rows = self._all(
-            "SELECT run, crew, status, started, updated, seq, lease.objid IS NOT NULL, pid, host FROM runs"
+            "SELECT run, crew, status, started, updated, seq, lease.objid IS NOT NULL, pid, host,"
+            " origin, origin_seq, wake, bytes FROM runs"
             " LEFT JOIN (SELECT DISTINCT objid FROM pg_locks WHERE locktype = 'advisory' AND granted"
             "  AND classid = 'crewkit.runs'::regclass::oid AND objsubid = 2 AND database ="
             "  (SELECT oid FROM pg_database WHERE datname = current_database())"
             " ) lease ON lease.objid = runs.number::oid"
             " WHERE seq > 0 ORDER BY started DESC, number DESC"
         )
-        return [RunInfo(*row[:7], owner=owner(row[7], row[8])) for row in rows]
+        return [listed(row, alive=row[6]) for row in rows]
 
     def close(self) -> None:
         """Close the connections; the leases of this object go with them."""
@@ -251,8 +260,9 @@ class PostgresJournal(SqlJournal):
                     db.execute(_INSERT, [list(column) for column in zip(*rows, strict=True)])
                 for tail in tails.values():
                     db.execute(
-                        "UPDATE runs SET seq = %s, status = %s, started = %s, updated = %s WHERE run = %s",
-                        (tail.seq, tail.status, tail.started, tail.updated, tail.run),
+                        "UPDATE runs SET seq = %s, status = %s, started = %s, updated = %s, wake = %s, told = %s,"
+                        " bytes = %s WHERE run = %s",
+                        (*tail.values(), tail.run),
                     )
                 db.execute("COMMIT")
         except BaseException:
@@ -399,7 +409,7 @@ class _Batch:
                     continue
                 if key is not None:
                     keys.add((write.run, key))
-                event = tails[write.run].add(draft)
+                event = tails[write.run].add(draft, len(text.encode()), outside=write.epoch is None)
                 self.seqs.setdefault(event.run, event.seq)
                 events.append(event)
                 rows.append((*_values(event, text), key, self.id))

@@ -107,10 +107,11 @@ class Run:
         self._buffer: list[Draft] = []
         self._timer: asyncio.TimerHandle | None = None
         self._broken: JournalError | None = None
-        self._seen = 0
+        self.seen = 0
+        """`seq` up to which all that others appended is known here."""
         for event in history:
             self._index(event)
-            self._seen = event.seq
+            self.seen = event.seq
 
     # What is recorded
 
@@ -318,8 +319,8 @@ class Run:
 
     async def look(self) -> None:
         """Read what other processes appended since the last look."""
-        last, events = await asyncio.wrap_future(self._writer.call(self._news, self._seen))
-        self._seen = max(self._seen, last, *(event.seq for event in events))
+        last, events = await asyncio.wrap_future(self._writer.call(self._news, self.seen))
+        self.seen = max(self.seen, last, *(event.seq for event in events))
         for event in events:
             if event.type == "run.signal":
                 self.signals.append(event.data)

@@ -16,7 +16,7 @@ from typing import Any, Final, NoReturn, Self
 from crewkit.core.clock import timestamp
 from crewkit.core.events import VERSION, Draft, Event
 from crewkit.errors import InputError, JournalError, RunBusy, did_you_mean
-from crewkit.journal.base import Write
+from crewkit.journal.base import RunInfo, Write
 
 Row = tuple[Any, ...]
 
@@ -89,6 +89,13 @@ class SqlJournal(ABC):
         rows = self._all("SELECT seq FROM runs WHERE run = ?", plain(run))
         return rows[0][0] if rows else 0
 
+    def due(self, moment: str) -> list[str]:
+        """List the paused runs that can go on at a moment, the one that could first first."""
+        rows = self._all(
+            "SELECT run FROM runs WHERE wake <> '' AND wake <= ? AND status = 'paused' ORDER BY wake", moment
+        )
+        return [run for (run,) in rows]
+
     def find(self, name: str) -> str:
         """Return the run that `name` means: an id, a unique prefix of one, or `@last`."""
         if name == "@last":
@@ -146,8 +153,16 @@ class Tail:
     status: str
     started: str
     updated: str
+    wake: str
+    told: int
+    """`seq` of the newest event from outside."""
+    bytes: int
     pid: int
     host: str
+
+    def values(self) -> tuple[int, str, str, str, str, int, int]:
+        """Return what appending changes, in the order of the columns."""
+        return self.seq, self.status, self.started, self.updated, self.wake, self.told, self.bytes
 
     def check_right(self, write: Write) -> None:
         """Refuse a write by one who does not, or no longer, own the run."""
@@ -160,9 +175,16 @@ class Tail:
                 f"nothing more of it. Watch it: crewkit show {write.run} --follow"
             )
 
-    def add(self, draft: Draft) -> Event:
-        """Make the draft the run's next event."""
+    def add(self, draft: Draft, size: int, *, outside: bool) -> Event:
+        """Make the draft the run's next event.
+
+        Args:
+            draft: What happened.
+            size: Bytes of its data as JSON.
+            outside: Not the run's owner appends it: a paused run can go on now.
+        """
         self.seq += 1
+        self.bytes += size
         self.updated = draft.ts or now()
         if draft.type == "run.started":
             self.started = self.updated
@@ -170,6 +192,15 @@ class Tail:
             self.status = plain(str(draft.data.get("status", "completed")))
         else:
             self.status = _STATUS.get(draft.type, self.status)
+        if outside:
+            self.told = self.seq
+            self.wake = self.updated if self.status == "paused" else self.wake
+        elif draft.type == "run.paused":
+            # Decided while it paused, or before it looked for the last time?
+            unseen = self.told > int(draft.data.get("seen", self.seq))
+            self.wake = self.updated if unseen else plain(str(draft.data.get("until") or ""))
+        elif draft.type in ("run.started", "run.resumed", "run.finished"):
+            self.wake = ""
         return Event(
             self.run,
             self.seq,
@@ -199,6 +230,12 @@ def taken(run: str) -> JournalError:
 def me(seg: str) -> tuple[int, str, str]:
     """Return who takes a run here: process, host and segment."""
     return os.getpid(), socket.gethostname(), plain(seg)
+
+
+def listed(row: Row, *, alive: bool) -> RunInfo:
+    """Return a line of the list of runs from its row, whose seventh column is what tells `alive`."""
+    run, crew, status, started, updated, events, _, pid, host, *rest = row
+    return RunInfo(run, crew, status, started, updated, events, alive, owner(pid, host), *rest)
 
 
 def owner(pid: int, host: str) -> str:

@@ -19,9 +19,9 @@ from crewkit.journal.sql import (
     SqlJournal,
     Tail,
     check_run_id,
+    listed,
     me,
     now,
-    owner,
     plain,
     taken,
     to_json,
@@ -79,7 +79,9 @@ class SqliteJournal(SqlJournal):
         try:
             with self._db.transaction() as db:
                 made = db.execute(
-                    "INSERT OR IGNORE INTO runs VALUES (?, ?, 'running', ?, ?, 0, 1, 1, ?, ?, ?)", row
+                    "INSERT OR IGNORE INTO runs (run, crew, status, started, updated, seq, epoch, held, pid, host,"
+                    " seg) VALUES (?, ?, 'running', ?, ?, 0, 1, 1, ?, ?, ?)",
+                    row,
                 ).rowcount
             if not made:
                 raise taken(run)
@@ -122,28 +124,26 @@ class SqliteJournal(SqlJournal):
                 if tail is None:
                     tail = tails[write.run] = _tail(db, write.run) or self._unknown(write.run)
                 tail.check_right(write)
-                answer.append([event for draft in write.drafts if (event := _add(db, tail, draft))])
+                outside = write.epoch is None
+                answer.append(
+                    [event for draft in write.drafts if (event := _add(db, tail, draft, outside=outside))]
+                )
             for tail in tails.values():
                 db.execute(
-                    "UPDATE runs SET seq = ?, status = ?, started = ?, updated = ? WHERE run = ?",
-                    (tail.seq, tail.status, tail.started, tail.updated, tail.run),
+                    "UPDATE runs SET seq = ?, status = ?, started = ?, updated = ?, wake = ?, told = ?, bytes = ?"
+                    " WHERE run = ?",
+                    (*tail.values(), tail.run),
                 )
         return answer
 
     def runs(self) -> list[RunInfo]:
         """List the runs, the newest first."""
         rows = self._all(
-            "SELECT run, crew, status, started, updated, seq, held, pid, host FROM runs WHERE seq > 0"
+            "SELECT run, crew, status, started, updated, seq, held, pid, host, origin, origin_seq, wake, bytes"
+            " FROM runs WHERE seq > 0"
             " ORDER BY started DESC, rowid DESC"
         )
-        return [
-            RunInfo(
-                *row[:6],
-                alive=bool(row[6]) and self._lock_file(row[0]).held(),
-                owner=owner(row[7], row[8]),
-            )
-            for row in rows
-        ]
+        return [listed(row, alive=bool(row[6]) and self._lock_file(row[0]).held()) for row in rows]
 
     def close(self) -> None:
         """Give back the leases of this object and close the file."""
@@ -174,7 +174,7 @@ class SqliteJournal(SqlJournal):
             lock.release()
 
 
-def _add(db: sqlite3.Connection, tail: Tail, draft: Draft) -> Event | None:
+def _add(db: sqlite3.Connection, tail: Tail, draft: Draft, *, outside: bool) -> Event | None:
     """Append one event; nothing where the run holds its key already."""
     key = None if draft.key is None else plain(draft.key)
     if (
@@ -182,12 +182,13 @@ def _add(db: sqlite3.Connection, tail: Tail, draft: Draft) -> Event | None:
         and db.execute("SELECT 1 FROM events WHERE run = ? AND key = ?", (tail.run, key)).fetchone()
     ):
         return None
-    event = tail.add(draft)
+    text = to_json(tail.run, draft)
+    event = tail.add(draft, len(text.encode()), outside=outside)
     db.execute(
         f"INSERT INTO events ({COLUMNS}, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
         (
             *(event.run, event.seq, event.type, event.ts, event.t, event.seg, event.path),
-            *(event.task, event.agent, event.attempt, to_json(event.run, draft), event.v, key),
+            *(event.task, event.agent, event.attempt, text, event.v, key),
         ),
     )
     return event
@@ -195,6 +196,7 @@ def _add(db: sqlite3.Connection, tail: Tail, draft: Draft) -> Event | None:
 
 def _tail(db: sqlite3.Connection, run: str) -> Tail | None:
     row = db.execute(
-        "SELECT run, seq, epoch, status, started, updated, pid, host FROM runs WHERE run = ?", (plain(run),)
+        "SELECT run, seq, epoch, status, started, updated, wake, told, bytes, pid, host FROM runs WHERE run = ?",
+        (plain(run),),
     ).fetchone()
     return Tail(*row) if row else None

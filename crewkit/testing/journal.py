@@ -12,6 +12,7 @@ class TestMyJournal(JournalConformance):
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -227,6 +228,36 @@ class JournalConformance:
             assert journal.runs()[1].status == status
         assert journal.runs()[1].updated == later
         assert journal.runs()[1].started == old.started
+
+    def test_a_paused_run_is_due_when_its_time_comes_or_somebody_decides(self, journal: Journal) -> None:
+        """Whoever carries runs on asks for all that are due at once."""
+        early, late = "2026-01-01T00:00:00.000000Z", "2026-01-09T00:00:00.000000Z"
+        decided = Draft("approval.decided", data={"id": "a"}, key="decided:a", ts=early)
+        leases = {run: journal.begin(run, "c", "s") for run in ("r-time", "r-person", "r-told", "r-over")}
+
+        def paused(run: str, **data: Any) -> None:
+            draft = Draft("run.paused", data=data, ts=early)
+            journal.append([Write(run, [started(), draft], leases[run].epoch)])
+
+        paused("r-time", until=late)
+        paused("r-person")
+        journal.append([Write("r-told", [decided], None)])  # before it paused, and it did not see it
+        paused("r-told", seen=0)
+        paused("r-over", until=early)
+        journal.append([Write("r-over", [Draft("run.resumed")], leases["r-over"].epoch)])
+        assert journal.due(early) == ["r-told"]
+        assert set(journal.due(late)) == {"r-told", "r-time"}
+        journal.append([Write("r-person", [decided], None)])
+        assert set(journal.due(early)) == {"r-told", "r-person"}
+        wakes = {info.run: info.wake for info in journal.runs()}
+        assert wakes == {"r-time": late, "r-person": early, "r-told": early, "r-over": ""}
+
+    def test_the_size_of_a_run_is_that_of_its_data(self, journal: Journal) -> None:
+        """In bytes, as JSON."""
+        lease = journal.begin("r-1", "c", "s")
+        journal.append([Write("r-1", [note("é" * 10), note("")], lease.epoch)])
+        size = sum(len(json.dumps({"text": text}, separators=(",", ":"))) for text in ("xx" * 10, ""))
+        assert journal.runs()[0].bytes == size
 
     def test_a_run_is_found_by_its_id_a_prefix_or_as_the_last(self, journal: Journal) -> None:
         """What is near is named where nothing, or too much, is meant."""

@@ -11,6 +11,7 @@ import sqlite3
 import unicodedata
 from collections import Counter
 from datetime import datetime
+from typing import Any
 
 from crewkit.memory.base import Record
 
@@ -140,7 +141,16 @@ class Lexical:
         )
         return len(stems)
 
-    def search(self, namespace: int, query: str, *, records: int, length: int, most: int) -> dict[int, float]:
+    def search(
+        self,
+        namespace: int,
+        query: str,
+        *,
+        records: int,
+        length: int,
+        most: int,
+        among: tuple[str, list[Any]] | None = None,
+    ) -> dict[int, float]:
         """Return the BM25 scores of the `most` best records.
 
         Args:
@@ -149,6 +159,7 @@ class Lexical:
             records: How many records the namespace holds.
             length: How many words they have together.
             most: How many to return.
+            among: A query for the numbers of the only records to look at, and its values.
         """
         weights = self._weights(namespace, query, records)
         if not weights:
@@ -159,6 +170,7 @@ class Lexical:
             WITH query(word, weight) AS (VALUES {", ".join(["(?, ?)"] * len(weights))})
             SELECT p.record, SUM(weight * p.count / (p.count + ? + ? * p.length)) AS score
             FROM query CROSS JOIN postings AS p ON p.namespace = ? AND p.word = query.word
+            {f"WHERE p.record IN ({among[0]})" if among else ""}
             GROUP BY p.record ORDER BY score DESC, p.record LIMIT ?
             """,  # noqa: S608 - only placeholders are put together
             [
@@ -166,6 +178,7 @@ class Lexical:
                 K1 * (1 - B),
                 K1 * B / mean,
                 namespace,
+                *(among[1] if among else ()),
                 most,
             ],
         )

@@ -24,6 +24,12 @@ class Pipeline:
     """How many each leg brings in."""
 
 
+def best(scores: Mapping[int, float], most: int) -> dict[int, float]:
+    """Return the best scores, the best first; among equals the older record."""
+    order = sorted(scores, key=lambda number: (-scores[number], number))
+    return {number: scores[number] for number in order[:most]}
+
+
 def scaled(scores: Mapping[int, float], low: float | None = None) -> dict[int, float]:
     """Bring a leg's scores to 0 (`low`, by default its worst candidate's) to 1 (its best)."""
     if not scores:

@@ -14,15 +14,18 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from crewkit.errors import CrewkitError, InputError
-from crewkit.memory.base import Hit, Memory, Record
-from crewkit.memory.embed import Embedder, log
+from crewkit.memory.base import Hit, Memory, Merge, Record, Where
+from crewkit.memory.embed import Embedder, default_embedder, log
 from crewkit.memory.lexical import indexed_text
 from crewkit.memory.rank import Pipeline
 from crewkit.memory.shelf import Shelf
+from crewkit.memory.store import Source, Space
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,6 +37,12 @@ _EMBED_UNASKED = 2_000
 """Records that get vectors of a new embedder at the first recall; more take `rebuild`."""
 
 
+class Default(Enum):
+    """Stands for `default_embedder`."""
+
+    DEFAULT = "default"
+
+
 class SemanticMemory(Memory):
     """Records in SQL, found by an embedded Chroma and by their words.
 
@@ -43,9 +52,9 @@ class SemanticMemory(Memory):
 
     def __init__(
         self,
-        folder: Path,
+        folder: Path | str,
         *,
-        embedder: Embedder | None,
+        embedder: Embedder | Default | None = Default.DEFAULT,
         pipeline: Pipeline | None = None,
         wait: float = 1.0,
         say: Callable[[str], None] = log,
@@ -54,69 +63,136 @@ class SemanticMemory(Memory):
 
         Args:
             folder: Where its files are or will be.
-            embedder: Makes the vectors; `None` to recall by words alone. See `default_embedder`.
+            embedder: Makes the vectors; left out: the best one on this machine, see `default_embedder`; `None` to
+                recall by words alone.
             pipeline: The stages of recall and their weights.
             wait: Seconds to wait for another process that owns the Chroma index, before going on without it.
             say: Is told, once each, what people should know: an index in use elsewhere, a failed embedder.
         """
-        self.folder = folder
+        self.folder = Path(folder)
         self.pipeline = pipeline or Pipeline()
-        self._embedder = embedder
         self._say = say
         self._said: set[str] = set()
-        self._shelf = Shelf(folder, embedder, wait, self._say_once)
+        if isinstance(embedder, Default):
+            embedder = default_embedder(self.folder, say=self._say_once)
+        self.embedder = embedder
+        self._shelf = Shelf(self.folder, embedder, wait, self._say_once)
         self._thread: ThreadPoolExecutor | None = None
 
-    async def add(self, records: Sequence[Record], *, namespace: str = "default") -> list[str]:
+    async def add(
+        self, records: Sequence[Record], *, namespace: str = "default", merge: Merge | None = None
+    ) -> list[str]:
         """Remember these; return their ids. All or nothing; a record that is there already is kept once.
 
         When this returns, the records survive the end of the process, however it ends.
 
+        Args:
+            records: In their order: what was said before and after a record helps to find it.
+            namespace: Where they are kept, and nowhere else.
+            merge: What becomes of a record that is there already; see `Memory`.
+
         Raises:
-            InputError: A record's metadata is not JSON.
+            InputError: A record's metadata is not JSON, or the namespace's vectors are of another embedder.
             CrewkitError: The store cannot be read or written.
         """
-        fresh = await self._do(self._shelf.unknown, namespace, records)
+        records = list(records)
+        ids, fresh = await self._do(self._shelf.unknown, namespace, records)
+        if merge is not None:
+            fresh = dict(zip(ids, records, strict=True))
         if fresh:
             vectors = await self._do(self._shelf.known_vectors, fresh)
             new = [id for id in fresh if id not in vectors]
             made = await self._embed([indexed_text(fresh[id]) for id in new])
             vectors |= dict(zip(new, made, strict=True)) if made else {}
-            await self._do(self._shelf.add, namespace, fresh, vectors)
-        return [record.id() for record in records]
+            await self._do(self._shelf.add, namespace, fresh, vectors, merge)
+        return ids
 
-    async def recall(self, query: str, *, k: int = 5, namespace: str = "default") -> list[Hit]:
+    async def recall(
+        self,
+        query: str,
+        *,
+        k: int = 5,
+        namespace: str | Sequence[str] = "default",
+        where: Where | None = None,
+    ) -> list[Hit]:
         """Return the `k` records that fit the query best, the best first; a blank query fits none.
 
+        Args:
+            query: A question, or words.
+            k: How many at most.
+            namespace: Where to look: one, or several ranked as one. No other is touched.
+            where: Only records like this: `{"source": "rules.md"}`, `{"author": ["Ann", "Bob"], "year": 2026}`.
+
         Raises:
-            InputError: `k` is less than 1.
+            InputError: `k` is less than 1, or a namespace's vectors are of another embedder.
             CrewkitError: The store cannot be read.
         """
         if k < 1:
             raise InputError(f"Cannot recall {k} records: k must be 1 or more.")
         if not query.strip():
             return []
+        namespaces = [namespace] if isinstance(namespace, str) else list(namespace)
         if self.pipeline.dense:
-            await self._embed_missing(namespace, most=_EMBED_UNASKED)
-        return await self._do(self._shelf.recall, query, k, namespace, self.pipeline)
+            for each in namespaces:
+                await self._embed_missing(each, most=_EMBED_UNASKED)
+        return await self._do(self._shelf.recall, query, k, namespaces, where, self.pipeline)
 
     async def forget(
-        self, *, ids: Sequence[str] = (), source: str | None = None, namespace: str = "default"
+        self,
+        *,
+        ids: Sequence[str] = (),
+        source: str | None = None,
+        before: str = "",
+        namespace: str = "default",
     ) -> int:
-        """Remove records by id or by source, from the store and from the index; return how many.
+        """Remove records by id, by source or by age, from the store and from the index; return how many.
 
         Where another process owns the index, the vectors leave it when that process next uses it.
 
+        Args:
+            ids: These.
+            source: And those of this source.
+            before: And those added before this moment, RFC 3339.
+            namespace: Where.
+
         Raises:
+            InputError: `before` is no moment.
             CrewkitError: The store cannot be written.
         """
-        return await self._do(self._shelf.forget, namespace, ids, source)
+        return await self._do(self._shelf.forget, namespace, ids, source, _moment(before))
 
-    async def rebuild(self, *, namespace: str | None = None) -> None:
+    # For people
+
+    async def spaces(self) -> list[Space]:
+        """Return the namespaces, by name."""
+        return await self._do(self._shelf.spaces)
+
+    async def sources(self, *, namespace: str = "default") -> list[Source]:
+        """Return where the records of a namespace are from, by name."""
+        return await self._do(self._shelf.sources, namespace)
+
+    async def listed(
+        self, *, namespace: str = "default", source: str | None = None, most: int = 100
+    ) -> list[Record]:
+        """Return the newest records, or those of one source in their order."""
+        return await self._do(self._shelf.listed, namespace, source, most)
+
+    async def found(self, id: str, *, most: int = 20) -> list[tuple[str, Record]]:
+        """Return the records whose id begins so, each with its namespace."""
+        return await self._do(self._shelf.found, id, most)
+
+    async def embedders(self, *, namespace: str = "default") -> dict[str, int]:
+        """Return how many records have a vector of which embedder."""
+        return await self._do(self._shelf.embedders, namespace)
+
+    async def rebuild(
+        self, *, namespace: str | None = None, progress: Callable[[int, int], None] = lambda done, of: None
+    ) -> None:
         """Make the index anew from the store, embedding what has no vector of the present embedder.
 
         Args:
             namespace: Which one; by default all.
+            progress: Told how many of a namespace's records have their vectors by now, and of how many.
 
         Raises:
             CrewkitError: The store cannot be read or written.
@@ -124,7 +200,7 @@ class SemanticMemory(Memory):
         spaces = await self._do(self._shelf.spaces)
         for space in spaces:
             if namespace in (None, space.name):
-                await self._embed_missing(space.name, most=None)
+                await self._embed_missing(space.name, most=None, progress=progress)
                 await self._do(self._shelf.renew, space.name)
 
     async def close(self) -> None:
@@ -157,15 +233,39 @@ class SemanticMemory(Memory):
             vectors += [vector.tobytes() for vector in some]
         return vectors
 
-    async def _embed_missing(self, namespace: str, *, most: int | None) -> None:
+    async def _embed_missing(
+        self,
+        namespace: str,
+        *,
+        most: int | None,
+        progress: Callable[[int, int], None] = lambda done, of: None,
+    ) -> None:
         """Give vectors to records that were added without this embedder."""
         missing = await self._do(self._shelf.without_vector, namespace, most)
         for start in range(0, len(missing), _EMBED_AT_ONCE):
             some = missing[start : start + _EMBED_AT_ONCE]
             if not await self._do(self._shelf.embed_records, namespace, some):
                 return
+            progress(start + len(some), len(missing))
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:
             self._said.add(text)
             self._say(text)
+
+
+def _moment(text: str) -> str:
+    """Return a moment as the store compares it, in UTC.
+
+    Raises:
+        InputError: It is none.
+    """
+    if not text:
+        return ""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(
+            f"'{text}' is no moment. Write it like 2026-05-31 or 2026-05-31T12:00:00Z."
+        ) from error
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from crewkit.memory.base import Hit, Record
-from crewkit.memory.embed import Embedder
+from crewkit.errors import InputError
+from crewkit.memory.base import Hit, Merge, Record, Where
+from crewkit.memory.embed import SETTING, Embedder
 from crewkit.memory.lexical import indexed_text, words
-from crewkit.memory.rank import Pipeline, add_neighbours, fuse, named
-from crewkit.memory.store import Space, Store
-from crewkit.memory.vectors import ChromaIndex, ExactIndex, Lock, discard_files
+from crewkit.memory.rank import Pipeline, add_neighbours, best, fuse, named
+from crewkit.memory.store import Source, Space, Store
+from crewkit.memory.vectors import SEARCH_WIDTH, ChromaIndex, ExactIndex, Lock, discard_files, nearest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     Vectors = NDArray[np.float32]
 
 T = TypeVar("T")
+
+_FEW = 4_000
+"""Records that a filter lets through whose vectors are compared one by one."""
 
 
 class Shelf:
@@ -42,6 +46,8 @@ class Shelf:
         self._exact: ExactIndex | None = None
         self._has_no_chroma = False
         self._checked: dict[int, int] = {}
+        self._sound: set[int] = set()
+        """Namespaces that were seen to have no vectors of another embedder."""
 
     @property
     def _store(self) -> Store:
@@ -58,28 +64,35 @@ class Shelf:
             self._open_store.close()
         self._chroma = self._exact = self._open_store = None
         self._checked.clear()
+        self._sound.clear()
 
     # Adding and forgetting
 
-    def unknown(self, namespace: str, records: Sequence[Record]) -> dict[str, Record]:
-        """Return, by id, the records that are not yet here as they are."""
+    def unknown(self, namespace: str, records: Sequence[Record]) -> tuple[list[str], dict[str, Record]]:
+        """Return all ids, and by id the records that are not yet here as they are."""
+        space = self._store.space(namespace)
+        if space is not None:
+            self._refuse_other(space)
         return self._store.unknown(namespace, records)
 
     def known_vectors(self, records: dict[str, Record]) -> dict[str, bytes]:
         """Return, by id, the vectors that the same records have already, here or in another namespace."""
-        return self._store.known_vectors(records, self._embedder.id) if self._embedder else {}
+        return self._store.vectors.known(records, self._embedder.id) if self._embedder else {}
 
-    def add(self, namespace: str, records: dict[str, Record], vectors: dict[str, bytes]) -> None:
+    def add(
+        self, namespace: str, records: dict[str, Record], vectors: dict[str, bytes], merge: Merge | None
+    ) -> None:
         """Write records with their vectors, all or nothing."""
-        self._store.add(namespace, records, vectors, self._embedder.id if self._embedder else "")
+        embedder = self._embedder.id if self._embedder else ""
+        self._store.add(namespace, records, vectors, embedder, merge)
         space = self._store.space(namespace)
         if self._chroma is not None and space is not None:
             # The next recall would do it, but it should not pay for many adds at once.
             self._guarded(namespace, lambda chroma: chroma.catch_up(space))
 
-    def forget(self, namespace: str, ids: Sequence[str], source: str | None) -> int:
+    def forget(self, namespace: str, ids: Sequence[str], source: str | None, before: str) -> int:
         """Remove records from the store and, where it is ours, from the index; return how many."""
-        numbers = self._store.forget(namespace, ids=ids, source=source)
+        numbers = self._store.forget(namespace, ids=ids, source=source, before=before)
         if numbers and (self._folder / "chroma").exists():
             self._guarded(namespace, lambda chroma: chroma.remove(namespace, numbers))
         return len(numbers)
@@ -110,14 +123,19 @@ class Shelf:
         space = self._store.space(namespace)
         if self._embedder is None or space is None:
             return []
+        if most is not None:
+            self._refuse_other(space)
         since = self._checked.get(space.number, 0) if most is not None else 0
         if since == space.generation:
             return []
-        missing = self._store.without_vector(space, self._embedder.id, since)
+        missing = self._store.vectors.missing(space.number, self._embedder.id, since)
+        if missing and most is not None:  # perhaps another process made the vectors anew meanwhile
+            self._sound.discard(space.number)
+            self._refuse_other(space)
         if most is not None and len(missing) > most:
             self._say(
                 f"{len(missing)} records in '{namespace}' of memory {self._folder} have no vector "
-                f"of {self._embedder.id} and are found by their words only. `rebuild` makes the vectors."
+                f"of {self._embedder.id} and are found by their words only. Make them: crewkit memory rebuild"
             )
             missing = []
         if not missing:
@@ -135,32 +153,55 @@ class Shelf:
         self._store.set_vectors(space, found, self._embedder.id)
         return True
 
+    def _refuse_other(self, space: Space) -> None:
+        """Refuse a namespace with vectors of another embedder: they and ours cannot be compared.
+
+        Raises:
+            InputError: There are some; the message says what to do.
+        """
+        if self._embedder is None or space.number in self._sound:
+            return
+        other = self._store.vectors.other(space.number, self._embedder.id)
+        if other is not None:
+            raise InputError(
+                f"The vectors of '{space.name}' in memory {self._folder} are of the embedder '{other[0]}' "
+                f"({other[1]} numbers each), and the one at hand is '{self._embedder.id}' "
+                f"({self._embedder.dimension}): they cannot be compared. Set {SETTING} to the other one again, or "
+                "make all vectors anew: crewkit memory rebuild"
+            )
+        self._sound.add(space.number)
+
     # Recalling
 
-    def recall(self, query: str, k: int, namespace: str, pipeline: Pipeline) -> list[Hit]:
+    def recall(
+        self, query: str, k: int, namespaces: Sequence[str], where: Where | None, pipeline: Pipeline
+    ) -> list[Hit]:
         """Return the `k` records that fit the query best, the best first."""
-        space = self._store.space(namespace)
-        if space is None:
-            return []
-        parts = fuse(self._legs(space, query, pipeline), pipeline)
+        legs: dict[str, dict[int, float]] = {}
+        spaces = [space for name in dict.fromkeys(namespaces) if (space := self._store.space(name))]
+        vector = self._query_vector(query) if pipeline.dense and spaces else None
+        for space in spaces:
+            if vector is not None:
+                found = self._nearest(space, vector, pipeline.candidates, where)
+                legs.setdefault("dense", {}).update(found)
+            if pipeline.lexical:
+                found = self._store.search_words(space, query, pipeline.candidates, where)
+                legs.setdefault("lexical", {}).update(found)
+        parts = fuse({name: best(leg, pipeline.candidates) for name, leg in legs.items()}, pipeline)
         if pipeline.neighbour:
             add_neighbours(parts, self._store.beside(parts), pipeline.neighbour)
+            if where:
+                allowed = set[int]().union(*(self._store.matching(s, where, parts) for s in spaces))
+                parts = {number: part for number, part in parts.items() if number in allowed}
         if pipeline.author:
             self._add_authors(parts, frozenset(words(query)), pipeline.author)
-        scores = {number: sum(part.values()) for number, part in parts.items()}
-        best = sorted(scores, key=lambda number: (-scores[number], number))[:k]
-        records = self._store.records(best)
-        return [Hit(records[n], scores[n], parts[n]) for n in best if n in records]
+        scores = best({number: sum(part.values()) for number, part in parts.items()}, k)
+        records = self._store.records(scores)
+        return [Hit(records[n], scores[n], parts[n]) for n in scores if n in records]
 
-    def _legs(self, space: Space, query: str, pipeline: Pipeline) -> dict[str, dict[int, float]]:
-        legs: dict[str, dict[int, float]] = {}
-        if pipeline.dense:
-            vectors = self.embed([query])
-            if vectors is not None:
-                legs["dense"] = self._nearest(space, vectors[0], pipeline.candidates)
-        if pipeline.lexical:
-            legs["lexical"] = self._store.search_words(space, query, pipeline.candidates)
-        return legs
+    def _query_vector(self, query: str) -> Vectors | None:
+        vectors = self.embed([query])
+        return None if vectors is None else vectors[0]
 
     def _add_authors(self, parts: dict[int, dict[str, float]], query: frozenset[str], weight: float) -> None:
         for number, author in self._store.authors(parts).items():
@@ -168,7 +209,9 @@ class Shelf:
             if share:
                 parts[number]["author"] = weight * share
 
-    def _nearest(self, space: Space, vector: Vectors, most: int) -> dict[int, float]:
+    def _nearest(self, space: Space, vector: Vectors, most: int, where: Where | None) -> dict[int, float]:
+        if where:
+            return self._nearest_of(space, vector, most, where)
         found = self._guarded(space.name, lambda chroma: chroma.search(space, vector, most))
         if found is not None:
             return found
@@ -177,11 +220,43 @@ class Shelf:
             self._exact = ExactIndex(self._store, self._embedder.id)
         return self._exact.search(space, vector, most)
 
+    def _nearest_of(self, space: Space, vector: Vectors, most: int, where: Where) -> dict[int, float]:
+        """Search those that a filter lets through: their own vectors where they are few, else among the nearest."""
+        assert self._embedder is not None
+        allowed = self._store.matches(space, where, _FEW + 1)
+        if len(allowed) > _FEW:
+            near = self._nearest(space, vector, SEARCH_WIDTH, None)
+            found = {n: near[n] for n in self._store.matching(space, where, near)}
+            if len(found) >= most // 4:
+                return found
+            allowed = self._store.matches(space, where, space.records)
+        numbers, vectors = self._store.vectors.of(allowed, self._embedder.id)
+        return nearest(numbers, vectors, vector, most)
+
     # Chroma
 
     def spaces(self) -> list[Space]:
         """Return all namespaces as they stand."""
         return self._store.spaces()
+
+    def embedders(self, namespace: str) -> dict[str, int]:
+        """Return how many vectors a namespace has of which embedder."""
+        space = self._store.space(namespace)
+        return self._store.vectors.embedders(space.number) if space else {}
+
+    def sources(self, namespace: str) -> list[Source]:
+        """Return where a namespace's records are from."""
+        space = self._store.space(namespace)
+        return self._store.sources(space) if space else []
+
+    def listed(self, namespace: str, source: str | None, most: int) -> list[Record]:
+        """Return a namespace's newest records, or those of one source in their order."""
+        space = self._store.space(namespace)
+        return self._store.listed(space, source=source, most=most) if space else []
+
+    def found(self, id: str, most: int) -> list[tuple[str, Record]]:
+        """Return the records whose id begins so, each with its namespace."""
+        return self._store.found(id, most)
 
     def renew(self, namespace: str) -> None:
         """Make a namespace's index anew from the store."""

@@ -11,57 +11,34 @@ from __future__ import annotations
 import json
 import secrets
 import sqlite3
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from crewkit.errors import CrewkitError, InputError
+from crewkit.errors import CrewkitError
 from crewkit.memory import lexical
-from crewkit.memory.base import Record
+from crewkit.memory.base import Merge, Record, Where
 from crewkit.memory.lexical import Lexical, Stemmer, indexed_text
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Vectors = NDArray[np.float32]
-
-FORMAT = 1
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS namespaces (
-    number INTEGER PRIMARY KEY, name NOT NULL UNIQUE,
-    generation INTEGER NOT NULL DEFAULT 0,
-    records INTEGER NOT NULL DEFAULT 0, length INTEGER NOT NULL DEFAULT 0
-);
-CREATE TABLE IF NOT EXISTS records (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, namespace INTEGER NOT NULL, id TEXT NOT NULL,
-    text NOT NULL, source NOT NULL, start INTEGER, "end" INTEGER,
-    title NOT NULL, author NOT NULL, time NOT NULL, metadata TEXT NOT NULL,
-    length INTEGER NOT NULL, thread NOT NULL, position INTEGER NOT NULL, generation INTEGER NOT NULL,
-    UNIQUE (namespace, id)
-);
-CREATE INDEX IF NOT EXISTS records_beside ON records (namespace, thread, position, number);
-CREATE INDEX IF NOT EXISTS records_source ON records (namespace, source);
-CREATE INDEX IF NOT EXISTS records_changed ON records (namespace, generation);
-CREATE INDEX IF NOT EXISTS records_id ON records (id);
-CREATE TABLE IF NOT EXISTS vectors (
-    record INTEGER PRIMARY KEY, embedder TEXT NOT NULL, vector BLOB NOT NULL
-);
-CREATE TABLE IF NOT EXISTS forgotten (
-    namespace INTEGER NOT NULL, generation INTEGER NOT NULL, record INTEGER NOT NULL,
-    PRIMARY KEY (namespace, generation, record)
-) WITHOUT ROWID;
-"""
-
-# A constant, the only thing ever formatted into the statements below.
-_COLUMNS = 'text, source, start, "end", title, author, time, metadata'
-
-_STREAM = "stream"
-"""The thread of all records without an offset: they stand in the order in which they were added."""
+from crewkit.memory.rows import (
+    COLUMNS,
+    FORMAT,
+    INDICES,
+    ORIGIN,
+    STREAM,
+    TABLES,
+    attributes,
+    matching,
+    packed,
+    thread,
+    to_origin,
+    to_record,
+    to_row,
+    unpacked,
+    upgrade,
+)
+from crewkit.memory.vector_table import VectorTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +52,18 @@ class Space:
     records: int
     length: int
     """Words in all records together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where some records of a namespace are from."""
+
+    name: str
+    records: int
+    added: str
+    """When the newest of them was added."""
+    sha256: str | None = None
+    """Of the document, where it was indexed as one."""
 
 
 class Store:
@@ -91,6 +80,7 @@ class Store:
             ) from error
         self._stemmer = Stemmer()
         self._lexical = Lexical(self._db, self._stemmer)
+        self.vectors = VectorTable(self._db)
         try:
             self.stamp = self._prepare()
         except sqlite3.DatabaseError as error:
@@ -108,7 +98,7 @@ class Store:
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.execute("PRAGMA secure_delete = ON")
         with self._change():
-            for statement in (_SCHEMA + lexical.SCHEMA).split(";\n"):
+            for statement in (TABLES + ";" + lexical.SCHEMA).split(";\n"):
                 self._db.execute(statement)
             fresh = {"format": str(FORMAT), "stamp": secrets.token_hex(8), "words": str(lexical.VERSION)}
             self._db.executemany("INSERT OR IGNORE INTO about VALUES (?, ?)", fresh.items())
@@ -118,6 +108,11 @@ class Store:
                     f"Memory {self.file} has format {about['format']}, this crewkit reads up to {FORMAT}. "
                     "Update crewkit."
                 )
+            if int(about["format"]) < FORMAT:
+                upgrade(self._db, int(about["format"]))
+                self._db.execute("UPDATE about SET value = ? WHERE name = 'format'", (str(FORMAT),))
+            for statement in INDICES.split(";\n"):
+                self._db.execute(statement)
             if about["words"] != str(lexical.VERSION):
                 self._rebuild_postings()
         return about["stamp"]
@@ -141,83 +136,167 @@ class Store:
     def space(self, name: str) -> Space | None:
         """Return a namespace as it stands now; `None` where nothing was ever added."""
         row = self._db.execute(
-            "SELECT number, generation, records, length FROM namespaces WHERE name = ?", (_packed(name),)
+            "SELECT number, generation, records, length FROM namespaces WHERE name = ?", (packed(name),)
         ).fetchone()
         return Space(row[0], name, *row[1:]) if row else None
 
     def spaces(self) -> list[Space]:
         """Return all namespaces, by name."""
         rows = self._db.execute("SELECT number, name, generation, records, length FROM namespaces").fetchall()
-        return sorted((Space(n, _unpacked(name), *rest) for n, name, *rest in rows), key=lambda s: s.name)
+        return sorted((Space(n, unpacked(name), *rest) for n, name, *rest in rows), key=lambda s: s.name)
 
-    # Adding and forgetting
+    # Adding
 
-    def unknown(self, name: str, records: Iterable[Record]) -> dict[str, Record]:
-        """Return, by id and once each, the records that are not yet here as they are."""
+    def unknown(self, name: str, records: Sequence[Record]) -> tuple[list[str], dict[str, Record]]:
+        """Return the ids of the records in their order, and by id those that are not yet here as they are."""
         space = self.space(name)
-        return {
-            id: record
-            for id, record in {r.id(): r for r in records}.items()
-            if space is None or self._held(space.number, id) != _row(record)
-        }
+        ids: list[str] = []
+        fresh: dict[str, Record] = {}
+        for record in records:
+            id = record.id()
+            held = self._held(space.number, id) if space else None
+            if (
+                space
+                and held is None
+                and record.origin.path
+                and (earlier := self._tried(space.number, record))
+            ):
+                id, held = earlier, record
+            ids.append(id)
+            if held is None or to_row(held) != to_row(record):
+                fresh[id] = record
+        return ids, fresh
 
-    def _held(self, namespace: int, id: str) -> tuple[Any, ...] | None:
-        return self._db.execute(
-            f"SELECT {_COLUMNS} FROM records WHERE namespace = ? AND id = ?",  # noqa: S608
+    def _held(self, namespace: int, id: str) -> Record | None:
+        row = self._db.execute(
+            f"SELECT {COLUMNS}, {ORIGIN} FROM records WHERE namespace = ? AND id = ?",  # noqa: S608
             (namespace, id),
         ).fetchone()
+        return to_record(row) if row else None
 
-    def add(self, name: str, records: dict[str, Record], vectors: dict[str, bytes], embedder: str) -> None:
+    def _tried(self, namespace: int, record: Record) -> str | None:
+        """Return the id under which an earlier try of the same step added this; it may have had another time."""
+        row = self._db.execute(
+            "SELECT id FROM records WHERE run = ? AND path = ? AND namespace = ? AND text = ? AND source = ? "
+            "AND author = ? AND run != ''",
+            (
+                *map(packed, (record.origin.run, record.origin.path)),
+                namespace,
+                *map(packed, (record.text, record.source, record.author)),
+            ),
+        ).fetchone()
+        return row[0] if row else None
+
+    def add(
+        self,
+        name: str,
+        records: dict[str, Record],
+        vectors: dict[str, bytes],
+        embedder: str,
+        merge: Merge | None = None,
+    ) -> None:
         """Write records with their vectors, all or nothing.
 
-        A record that is here already with another title or other metadata is written anew.
+        A record that is here already with another title or other metadata keeps its place and is written anew.
         """
         with self._change():
-            self._db.execute("INSERT OR IGNORE INTO namespaces (name) VALUES (?)", (_packed(name),))
+            self._db.execute("INSERT OR IGNORE INTO namespaces (name) VALUES (?)", (packed(name),))
             space = self.space(name)
             assert space is not None
-            fresh = self.unknown(name, records.values())
-            if not fresh:
-                return
-            replaced = self._numbers(space.number, list(fresh))
-            grown = -self._remove(space, replaced)
-            for id, record in fresh.items():
-                grown += self._insert(space, id, record, vectors.get(id), embedder)
-            self._recount(space, len(fresh) - len(replaced), grown)
+            added = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+            count = grown = changed = 0
+            for id, record in records.items():
+                held = self._held(space.number, id)
+                if held is None:
+                    number, length = self._insert(space, id, record, added)
+                    count += 1
+                    grown += length
+                else:
+                    kept = merge(held, record) if merge else record
+                    if to_row(kept) == to_row(held):
+                        continue
+                    number, length = self._replace(space, id, held, kept)
+                    grown += length
+                changed += 1
+                if id in vectors:
+                    self.vectors.set({number: vectors[id]}, embedder)
+            if changed:
+                self._recount(space, count, grown)
 
-    def _insert(self, space: Space, id: str, record: Record, vector: bytes | None, embedder: str) -> int:
-        thread = _STREAM if record.start is None else _packed(f"in {record.source}")
+    def _insert(self, space: Space, id: str, record: Record, added: str) -> tuple[int, int]:
+        """Write a record; return its number and how many words it has."""
         cursor = self._db.execute(
-            f"INSERT INTO records (namespace, id, {_COLUMNS}, length, thread, position, generation) "  # noqa: S608
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, 0, ?)",
-            (space.number, id, *_row(record), thread, space.generation + 1),
+            f"INSERT INTO records (namespace, id, {COLUMNS}, length, thread, position, generation, {ORIGIN}) "  # noqa: S608
+            f"VALUES ({', '.join('?' * 19)})",
+            (
+                *(space.number, id, *to_row(record)),
+                *(0, thread(record), 0, space.generation + 1),
+                *to_origin(record.origin, added),
+            ),
         )
         number = cursor.lastrowid
         assert number is not None
-        length = self._lexical.add(space.number, number, indexed_text(record))
+        length = self._find_by(space, number, record)
         self._db.execute(
             "UPDATE records SET length = ?, position = coalesce(start, number) WHERE number = ?",
             (length, number),
         )
-        if vector is not None:
-            self._db.execute("INSERT INTO vectors VALUES (?, ?, ?)", (number, embedder, vector))
-        return length
+        return number, length
 
-    def forget(self, name: str, *, ids: Sequence[str], source: str | None) -> list[int]:
-        """Remove records by id or by source with all that was made of them; return their numbers."""
+    def _replace(self, space: Space, id: str, held: Record, record: Record) -> tuple[int, int]:
+        """Write a record over the one of the same id, in its place; return its number and how it grew in words."""
+        (number,) = self._numbers(space.number, [id])
+        shrunk = self._find_no_more(space, number, held)
+        if indexed_text(held) != indexed_text(record):
+            self.vectors.remove([number])
+        length = self._find_by(space, number, record)
+        assigned = ", ".join(f"{column.strip()} = ?" for column in COLUMNS.split(","))
+        self._db.execute(
+            f"UPDATE records SET {assigned}, length = ?, generation = ? WHERE number = ?",  # noqa: S608
+            (*to_row(record), length, space.generation + 1, number),
+        )
+        return number, length - shrunk
+
+    def _find_by(self, space: Space, number: int, record: Record) -> int:
+        """Write what finds a record; return how many words it has."""
+        self._db.executemany(
+            "INSERT OR IGNORE INTO attributes VALUES (?, ?, ?, ?)", attributes(space.number, number, record)
+        )
+        return self._lexical.add(space.number, number, indexed_text(record))
+
+    def _find_no_more(self, space: Space, number: int, record: Record) -> int:
+        """Remove what `_find_by` wrote; return how many words the record has."""
+        self._db.executemany(
+            "DELETE FROM attributes WHERE namespace = ? AND name = ? AND value = ? AND record = ?",
+            attributes(space.number, number, record),
+        )
+        return self._lexical.remove(space.number, number, indexed_text(record))
+
+    def set_vectors(self, space: Space, vectors: dict[int, bytes], embedder: str) -> None:
+        """Give records their vectors, in place of those of another embedder."""
+        with self._change():
+            present = self.space(space.name)
+            assert present is not None
+            self.vectors.set(vectors, embedder)
+            self._db.executemany(
+                "UPDATE records SET generation = ? WHERE number = ?",
+                ((present.generation + 1, number) for number in vectors),
+            )
+            self._recount(present, 0, 0)
+
+    # Forgetting
+
+    def forget(self, name: str, *, ids: Sequence[str], source: str | None, before: str = "") -> list[int]:
+        """Remove records by id, source or age with all that was made of them; return their numbers."""
         with self._change():
             space = self.space(name)
             if space is None:
                 return []
             numbers = self._numbers(space.number, ids)
             if source is not None:
-                numbers |= {
-                    number
-                    for (number,) in self._db.execute(
-                        "SELECT number FROM records WHERE namespace = ? AND source = ?",
-                        (space.number, _packed(source)),
-                    )
-                }
+                numbers |= self._selected("source = ?", space.number, packed(source))
+            if before:
+                numbers |= self._selected("added < ?", space.number, before)
             if numbers:
                 gone = self._remove(space, numbers)
                 self._recount(space, -len(numbers), -gone)
@@ -226,9 +305,13 @@ class Store:
         return sorted(numbers)
 
     def _numbers(self, namespace: int, ids: Iterable[str]) -> set[int]:
+        wanted = json.dumps(list(ids))
+        return self._selected("id IN (SELECT value FROM json_each(?))", namespace, wanted)
+
+    def _selected(self, condition: str, namespace: int, value: str | bytes) -> set[int]:
         rows = self._db.execute(
-            "SELECT number FROM records WHERE namespace = ? AND id IN (SELECT value FROM json_each(?))",
-            (namespace, json.dumps(list(ids))),
+            f"SELECT number FROM records WHERE namespace = ? AND {condition}",  # noqa: S608 - constants of ours
+            (namespace, value),
         )
         return {number for (number,) in rows}
 
@@ -236,9 +319,9 @@ class Store:
         """Remove records and what was made of them; return their length in words."""
         length = 0
         for number, record in self.records(numbers).items():
-            length += self._lexical.remove(space.number, number, indexed_text(record))
+            length += self._find_no_more(space, number, record)
         one = [(number,) for number in numbers]
-        self._db.executemany("DELETE FROM vectors WHERE record = ?", one)
+        self.vectors.remove(numbers)
         self._db.executemany("DELETE FROM records WHERE number = ?", one)
         self._db.executemany(
             "INSERT INTO forgotten VALUES (?, ?, ?)",
@@ -270,20 +353,74 @@ class Store:
 
     # Reading
 
-    def search_words(self, space: Space, query: str, most: int) -> dict[int, float]:
+    def search_words(
+        self, space: Space, query: str, most: int, where: Where | None = None
+    ) -> dict[int, float]:
         """Return the BM25 scores of the `most` best records."""
         return self._lexical.search(
-            space.number, query, records=space.records, length=space.length, most=most
+            space.number,
+            query,
+            records=space.records,
+            length=space.length,
+            most=most,
+            among=matching(space.number, where) if where else None,
         )
+
+    def matches(self, space: Space, where: Where, most: int) -> list[int]:
+        """Return the numbers of records that a filter lets through, at most so many."""
+        query, values = matching(space.number, where)
+        rows = self._db.execute(f"SELECT * FROM ({query}) LIMIT ?", [*values, most])  # noqa: S608
+        return [number for (number,) in rows]
+
+    def matching(self, space: Space, where: Where, numbers: Iterable[int]) -> set[int]:
+        """Return those of these records that a filter lets through."""
+        query, values = matching(space.number, where)
+        rows = self._db.execute(
+            f"SELECT value FROM json_each(?) WHERE value IN ({query})",  # noqa: S608
+            [json.dumps(list(numbers)), *values],
+        )
+        return {number for (number,) in rows}
 
     def records(self, numbers: Iterable[int]) -> dict[int, Record]:
         """Return these records by number; those that are gone are left out."""
         rows = self._db.execute(
-            f"SELECT number, {_COLUMNS} FROM records "  # noqa: S608
+            f"SELECT number, {COLUMNS}, {ORIGIN} FROM records "  # noqa: S608
             "WHERE number IN (SELECT value FROM json_each(?))",
             (json.dumps(list(numbers)),),
         )
-        return {number: _record(row) for number, *row in rows}
+        return {number: to_record(row) for number, *row in rows}
+
+    def listed(self, space: Space, *, source: str | None, most: int) -> list[Record]:
+        """Return the newest records, or those of one source in their order."""
+        if source is None:
+            condition, order, values = "", "number DESC", [space.number, most]
+        else:
+            condition, order = "AND source = ?", "position, number"
+            values = [space.number, packed(source), most]
+        rows = self._db.execute(
+            f"SELECT {COLUMNS}, {ORIGIN} FROM records WHERE namespace = ? {condition} "  # noqa: S608
+            f"ORDER BY {order} LIMIT ?",
+            values,
+        )
+        return [to_record(row) for row in rows]
+
+    def found(self, id: str, most: int) -> list[tuple[str, Record]]:
+        """Return the records whose id begins so, in any namespace, with the name of theirs."""
+        rows = self._db.execute(
+            f"SELECT name, {COLUMNS}, {ORIGIN} FROM records "  # noqa: S608
+            "JOIN namespaces ON namespaces.number = namespace WHERE id >= ? AND id < ? LIMIT ?",
+            (id, id + "\x7f", most),
+        )
+        return [(unpacked(name), to_record(row)) for name, *row in rows]
+
+    def sources(self, space: Space) -> list[Source]:
+        """Return where the records of a namespace are from, by name. Reads them all."""
+        rows = self._db.execute(
+            "SELECT source, count(*), max(added), max(json_extract(metadata, '$.sha256')) FROM records "
+            "WHERE namespace = ? GROUP BY source ORDER BY source",
+            (space.number,),
+        )
+        return [Source(unpacked(name), *rest) for name, *rest in rows]
 
     def authors(self, numbers: Iterable[int]) -> dict[int, str]:
         """Return the authors of those of these records that have one."""
@@ -292,17 +429,18 @@ class Store:
             "WHERE author != '' AND number IN (SELECT value FROM json_each(?))",
             (json.dumps(list(numbers)),),
         )
-        return {number: _unpacked(author) for number, author in rows}
+        return {number: unpacked(author) for number, author in rows}
 
     def beside(self, numbers: Iterable[int]) -> dict[int, list[int]]:
         """Return the records before and after each of these.
 
-        Passages of a document stand by their offset in it; records without an offset (what was said, facts)
-        by the order in which they were added.
+        Passages of a document stand by their offset in it. What was said (records without an offset) stands beside
+        what else was said in its source, in the order in which it was added; where each has a source of its own,
+        in that order alone.
         """
         rows = self._db.execute(
             """
-            SELECT r.number,
+            SELECT r.number, r.start IS NULL AND r.thread != ?,
                 (SELECT o.number FROM records AS o
                  WHERE o.namespace = r.namespace AND o.thread = r.thread
                    AND (o.position, o.number) < (r.position, r.number)
@@ -313,74 +451,28 @@ class Store:
                  ORDER BY o.position, o.number LIMIT 1)
             FROM json_each(?) AS wanted JOIN records AS r ON r.number = wanted.value
             """,
-            (json.dumps(list(numbers)),),
-        )
-        return {number: [n for n in near if n is not None] for number, *near in rows}
+            (STREAM, json.dumps(list(numbers))),
+        ).fetchall()
+        near = {number: [n for n in beside if n is not None] for number, _, *beside in rows}
+        alone = [number for number, said, *_ in rows if said and not near[number]]
+        return near | self._added_beside(alone)
 
-    # Vectors
-
-    def without_vector(self, space: Space, embedder: str, generation: int) -> list[int]:
-        """Return the records changed after a generation that have no vector of this embedder."""
+    def _added_beside(self, numbers: list[int]) -> dict[int, list[int]]:
+        """Return what was added before and after each of these, where that has no offset either."""
         rows = self._db.execute(
-            "SELECT number FROM records LEFT JOIN vectors ON record = number AND embedder = ? "
-            "WHERE namespace = ? AND generation > ? AND record IS NULL ORDER BY number",
-            (embedder, space.number, generation),
+            """
+            SELECT r.number, o.number FROM json_each(?) AS wanted
+            JOIN records AS r ON r.number = wanted.value
+            JOIN records AS o ON o.start IS NULL AND o.number IN (
+                (SELECT max(number) FROM records WHERE namespace = r.namespace AND number < r.number),
+                (SELECT min(number) FROM records WHERE namespace = r.namespace AND number > r.number))
+            """,
+            (json.dumps(numbers),),
         )
-        return [number for (number,) in rows]
-
-    def known_vectors(self, records: dict[str, Record], embedder: str) -> dict[str, bytes]:
-        """Return, by id, the vectors of this embedder that the same records have in any namespace."""
-        known: dict[str, bytes] = {}
-        for id, record in records.items():
-            row = self._db.execute(
-                "SELECT vector FROM records JOIN vectors ON record = number "
-                "WHERE id = ? AND title = ? AND embedder = ? LIMIT 1",
-                (id, _packed(record.title), embedder),
-            ).fetchone()
-            if row is not None:
-                known[id] = row[0]
-        return known
-
-    def set_vectors(self, space: Space, vectors: dict[int, bytes], embedder: str) -> None:
-        """Give records their vectors, in place of those of another embedder."""
-        with self._change():
-            present = self.space(space.name)
-            assert present is not None
-            self._db.executemany(
-                "INSERT OR REPLACE INTO vectors SELECT number, ?, ? FROM records WHERE number = ?",
-                ((embedder, vector, number) for number, vector in vectors.items()),
-            )
-            self._db.executemany(
-                "UPDATE records SET generation = ? WHERE number = ?",
-                ((present.generation + 1, number) for number in vectors),
-            )
-            self._db.execute(
-                "UPDATE namespaces SET generation = generation + 1 WHERE number = ?", (space.number,)
-            )
-
-    def vectors_since(
-        self, space: Space, embedder: str, generation: int, batch: int
-    ) -> Iterator[tuple[list[int], Vectors]]:
-        """Yield, in batches, the vectors of this embedder that changed after a generation."""
-        import numpy as np
-
-        rows = self._db.execute(
-            "SELECT number, vector FROM records JOIN vectors ON record = number "
-            "WHERE namespace = ? AND generation > ? AND embedder = ?",
-            (space.number, generation, embedder),
-        )
-        while part := rows.fetchmany(batch):
-            vectors = np.frombuffer(b"".join(vector for _, vector in part), np.float32)
-            yield [number for number, _ in part], vectors.reshape(len(part), -1)
-
-    def vector_count(self, space: Space, embedder: str) -> int:
-        """Count the vectors of this embedder."""
-        (count,) = self._db.execute(
-            "SELECT count(*) FROM records JOIN vectors ON record = number "
-            "WHERE namespace = ? AND embedder = ?",
-            (space.number, embedder),
-        ).fetchone()
-        return count
+        near: dict[int, list[int]] = {number: [] for number in numbers}
+        for number, other in rows:
+            near[number].append(other)
+        return near
 
     def forgotten_since(self, space: Space, generation: int) -> list[int]:
         """Return the numbers of the records forgotten after a generation."""
@@ -388,49 +480,3 @@ class Store:
             "SELECT record FROM forgotten WHERE namespace = ? AND generation > ?", (space.number, generation)
         )
         return [number for (number,) in rows]
-
-
-def _row(record: Record) -> tuple[Any, ...]:
-    try:
-        metadata = json.dumps(record.metadata, sort_keys=True)
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"The metadata of a record from '{record.source}' is not JSON: {error}. "
-            "Use texts, numbers, booleans, lists and dictionaries with text keys."
-        ) from error
-    texts = (record.title, record.author, record.time)
-    return (
-        _packed(record.text),
-        _packed(record.source),
-        record.start,
-        record.end,
-        *map(_packed, texts),
-        metadata,
-    )
-
-
-def _record(row: Sequence[Any]) -> Record:
-    text, source, start, end, title, author, time, metadata = row
-    return Record(
-        _unpacked(text),
-        _unpacked(source),
-        start,
-        end,
-        _unpacked(title),
-        _unpacked(author),
-        _unpacked(time),
-        json.loads(metadata),
-    )
-
-
-def _packed(text: str) -> str | bytes:
-    """Return a text as SQLite can hold it: file names and model output may contain lone surrogates."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "surrogatepass")
-    return text
-
-
-def _unpacked(value: str | bytes) -> str:
-    return value if isinstance(value, str) else value.decode("utf-8", "surrogatepass")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _BATCH = 5_000
 """Chroma takes 5,461 at once."""
 
-_SEARCH_WIDTH = 256
+SEARCH_WIDTH = 256
 """Of Chroma's graph search; it finds no more than this, and misses some near it."""
 
 
@@ -50,14 +50,7 @@ class ExactIndex:
 
     def search(self, space: Space, vector: Vector, most: int) -> dict[int, float]:
         """Return the cosines of the `most` nearest records."""
-        import numpy as np
-
-        numbers, vectors = self._vectors(space)
-        if not numbers:
-            return {}
-        cosines = vectors @ vector
-        best = np.argpartition(-cosines, min(most, len(numbers)) - 1)[:most]
-        return {numbers[i]: float(cosines[i]) for i in best}
+        return nearest(*self._vectors(space), vector, most)
 
     def _vectors(self, space: Space) -> tuple[list[int], Vector]:
         import numpy as np
@@ -66,12 +59,23 @@ class ExactIndex:
         if held is None or held[0] != space.generation:
             numbers: list[int] = []
             parts: list[Vector] = []
-            for some, vectors in self._store.vectors_since(space, self._embedder, 0, _BATCH):
+            for some, vectors in self._store.vectors.since(space.number, self._embedder, 0, _BATCH):
                 numbers += some
                 parts.append(vectors)
             held = space.generation, numbers, np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
             self._held[space.number] = held
         return held[1:]
+
+
+def nearest(numbers: list[int], vectors: Vector, vector: Vector, most: int) -> dict[int, float]:
+    """Return the cosines of the `most` nearest of these vectors, by number."""
+    import numpy as np
+
+    if not numbers:
+        return {}
+    cosines = vectors @ vector
+    best = np.argpartition(-cosines, min(most, len(numbers)) - 1)[:most]
+    return {numbers[i]: float(cosines[i]) for i in best}
 
 
 class ChromaIndex:
@@ -108,7 +112,7 @@ class ChromaIndex:
         """Return the cosines of the `most` nearest records."""
         collection = self.catch_up(space)
         found = collection.query(
-            query_embeddings=[vector], n_results=min(most, _SEARCH_WIDTH), include=["distances"]
+            query_embeddings=[vector], n_results=min(most, SEARCH_WIDTH), include=["distances"]
         )
         return {int(id): 1.0 - d for id, d in zip(found["ids"][0], found["distances"][0], strict=True)}
 
@@ -147,7 +151,7 @@ class ChromaIndex:
             collection, seen = self._create(space), 0
         if seen != space.generation:
             self._follow(collection, space, seen)
-        wanted = self._store.vector_count(space, str(self._belongs["embedder"]))
+        wanted = self._store.vectors.count(space.number, str(self._belongs["embedder"]))
         if collection.count() != wanted and self._store.space(space.name) == space:
             self._discard(space)
             collection = self._create(space)
@@ -160,7 +164,7 @@ class ChromaIndex:
             _collection_name(space.name),
             metadata=self._belongs | {"generation": 0},
             embedding_function=None,
-            configuration={"hnsw": {"space": "cosine", "ef_search": _SEARCH_WIDTH}},
+            configuration={"hnsw": {"space": "cosine", "ef_search": SEARCH_WIDTH}},
         )
 
     def _discard(self, space: Space) -> None:
@@ -174,7 +178,7 @@ class ChromaIndex:
 
     def _follow(self, collection: Any, space: Space, seen: int) -> None:
         embedder = str(self._belongs["embedder"])
-        for numbers, vectors in self._store.vectors_since(space, embedder, seen, _BATCH):
+        for numbers, vectors in self._store.vectors.since(space.number, embedder, seen, _BATCH):
             collection.upsert(ids=[str(number) for number in numbers], embeddings=vectors)
         _delete(collection, self._store.forgotten_since(space, seen) if seen else ())
         # Last, so that a process killed before it catches up again.

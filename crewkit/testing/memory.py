@@ -15,13 +15,16 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from crewkit.memory.base import Memory, Record
+from crewkit.errors import InputError
+from crewkit.memory.base import Memory, Origin, Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -167,6 +170,84 @@ class MemoryConformance(ABC):
             assert await memory.forget(source="whales.md") == 0
             hits = await memory.recall("passage about whales", k=50)
         assert all(hit.record.source != "whales.md" for hit in hits)
+
+    async def test_forgetting_by_age(self, tmp_path: Path) -> None:
+        """What was added before a moment goes, what came later stays."""
+        async with self.memory(tmp_path) as memory:
+            await memory.add(FACTS[:2])
+            await asyncio.sleep(0.01)
+            moment = datetime.now(UTC)
+            await memory.add(FACTS[2:])
+            assert await memory.forget(before=moment.isoformat()) == 2
+            assert [hit.record for hit in await memory.recall("parrot office invoice", k=50)] == FACTS[2:]
+            with pytest.raises(InputError, match="no moment"):
+                await memory.forget(before="yesterday")
+
+    async def test_filters_let_through_only_what_matches(self, tmp_path: Path) -> None:
+        """Each name must have the value, or one of several; neighbours are no exception."""
+        records = [
+            Record(
+                f"Report {i} on otters.",
+                f"report{i % 2}.md",
+                author="Ann" if i < 3 else "Bob",
+                metadata={"year": 2020 + i, "final": i == 5, "kind": "1" if i else 1},
+                origin=Origin(crew="zoo", agent="Keeper" if i == 1 else "Vet"),
+            )
+            for i in range(6)
+        ]
+        async with self.memory(tmp_path) as memory:
+            await memory.add(records)
+
+            async def found(**where: object) -> list[int]:
+                hits = await memory.recall("otters report", k=50, where=where)
+                return sorted(records.index(hit.record) for hit in hits)
+
+            assert await found() == [0, 1, 2, 3, 4, 5]
+            assert await found(source="report1.md") == [1, 3, 5]
+            assert await found(source=["report1.md", "report0.md"], author="Bob") == [3, 4, 5]
+            assert await found(year=2022) == [2]
+            assert await found(year=[2022.0, 2024]) == [2, 4]
+            assert await found(final=True) == [5]
+            assert await found(kind=1) == [0]
+            assert await found(agent="Keeper", crew="zoo") == [1]
+            assert await found(crew="another") == await found(colour="red") == await found(year=[]) == []
+
+    async def test_several_namespaces_are_ranked_as_one(self, tmp_path: Path) -> None:
+        """Those that are named are searched, and no other."""
+        async with self.memory(tmp_path) as memory:
+            for namespace, fact in zip(("ann", "bob", "eve"), FACTS, strict=True):
+                await memory.add([fact], namespace=namespace)
+            hits = await memory.recall("invoice office parrot", k=50, namespace=["ann", "bob", "ann"])
+            assert sorted(hit.record.text for hit in hits) == sorted(fact.text for fact in FACTS[:2])
+            hits = await memory.recall("Where is the office?", k=1, namespace=["ann", "bob", "nobody"])
+            assert [hit.record for hit in hits] == [FACTS[1]]
+
+    async def test_a_merge_decides_what_becomes_of_a_record_that_is_there(self, tmp_path: Path) -> None:
+        """It sees both, and no two of them work on the same."""
+
+        def count(held: Record, new: Record) -> Record:
+            return replace(held, metadata={"n": held.metadata["n"] + new.metadata["n"]})
+
+        async with self.memory(tmp_path) as memory:
+            door = Record("A red door.", metadata={"n": 1})
+            await asyncio.gather(*(memory.add([door], merge=count) for _ in range(10)))
+            hits = await memory.recall("red door", k=50)
+            assert [hit.record.metadata for hit in hits] == [{"n": 10}]
+            assert [hit.record for hit in await memory.recall("door", where={"n": 10})] == [hits[0].record]
+            assert await memory.recall("door", where={"n": 1}) == []
+
+    async def test_what_a_step_adds_is_there_once_however_often_it_is_tried(self, tmp_path: Path) -> None:
+        """Also where each try says another time; another step may say the same."""
+
+        def said(time: str, path: str) -> Record:
+            return Record("It rained.", "log", author="Ann", time=time, origin=Origin(run="r-1", path=path))
+
+        async with self.memory(tmp_path) as memory:
+            first = await memory.add([said("2026-01-01T10:00:00Z", "a/1/tool:0#0")])
+            assert await memory.add([said("2026-01-01T10:00:07Z", "a/1/tool:0#0")]) == first
+            assert len(await memory.recall("rained", k=50)) == 1
+            await memory.add([said("2026-01-01T10:00:09Z", "a/2/tool:0#0")])
+            assert len(await memory.recall("rained", k=50)) == 2
 
     async def test_what_was_forgotten_can_be_added_again(self, tmp_path: Path) -> None:
         """Forgetting leaves no trace that stands in the way."""

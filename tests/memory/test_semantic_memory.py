@@ -172,18 +172,26 @@ async def test_damaged_index_files_cost_nothing_but_time(tmp_path: Path) -> None
     assert "cannot be used" in said[0]
 
 
-async def test_another_embedder_makes_new_vectors_for_all(tmp_path: Path) -> None:
+async def test_another_embedder_is_refused_until_all_vectors_are_made_anew(tmp_path: Path) -> None:
     async with opened(tmp_path) as memory:
         await memory.add(PASSAGES)
         await found_all(memory)
     other = HashEmbedder("other", 32)
     async with opened(tmp_path, embedder=other) as memory:
+        with pytest.raises(InputError, match=r"embedder 'hash' \(64 numbers each\).*crewkit memory rebuild"):
+            await memory.recall("Passage")
+        with pytest.raises(InputError, match="cannot be compared"):
+            await memory.add(FACTS)
+        await memory.add(FACTS, namespace="another")
+        told: list[tuple[int, int]] = []
+        await memory.rebuild(progress=lambda done, of: told.append((done, of)))
         await found_all(memory)
         await found_all(memory)
-    assert len(other.embedded) == 30 + 2
+    assert told == [(30, 30)]
+    assert len(other.embedded) == len(FACTS) + 30 + 2
     async with opened(tmp_path, embedder=other) as memory:
         await found_all(memory)
-    assert len([place for place in (tmp_path / "chroma").iterdir() if place.is_dir()]) <= 1, (
+    assert len([place for place in (tmp_path / "chroma").iterdir() if place.is_dir()]) <= 2, (
         "old files are gone"
     )
 
@@ -403,3 +411,73 @@ async def test_a_record_is_embedded_once_for_all_namespaces(tmp_path: Path):
     assert {hit.record.id() for hit in hits} == {record.id() for record in records}
     assert any(hit.parts.get("dense") for hit in hits)
     await memory.close()
+
+
+WORDS = Pipeline(dense=0, author=0)
+
+
+async def neighbours_of(memory: SemanticMemory, query: str) -> list[str]:
+    hits = await memory.recall(query, k=50)
+    return sorted(hit.record.text for hit in hits if "lexical" not in hit.parts)
+
+
+def turns(sources: Sequence[str]) -> list[Record]:
+    return [Record(f"turn{i}", source) for i, source in enumerate(sources)]
+
+
+@pytest.mark.parametrize(
+    ("sources", "beside"),
+    [
+        (["", "", "", "", ""], ["turn1", "turn3"]),
+        (["talk"] * 5, ["turn1", "turn3"]),
+        (["talk", "other", "talk", "other", "talk"], ["turn0", "turn4"]),
+        (["talk:1", "talk:2", "talk:3", "talk:4", "talk:5"], ["turn1", "turn3"]),
+        (["talk", "talk", "aside", "talk", "talk"], ["turn1", "turn3"]),
+    ],
+    ids=["no source", "one source", "two sources in turn", "a source each", "one alone"],
+)
+async def test_what_was_said_stands_beside_what_was_said_before_and_after(
+    tmp_path: Path, sources: list[str], beside: list[str]
+) -> None:
+    async with opened(tmp_path, embedder=None, pipeline=WORDS) as memory:
+        await memory.add(turns(sources))
+        await memory.add([Record("turn9 elsewhere")], namespace="another")
+        assert await neighbours_of(memory, "turn2") == beside
+
+
+async def test_turns_added_one_by_one_are_neighbours_and_documents_are_not(tmp_path: Path) -> None:
+    async with opened(tmp_path, embedder=None, pipeline=WORDS) as memory:
+        for turn in turns(["a", "b", "c"]):
+            await memory.add([turn])
+        await memory.add([Record("A whole document.", "d.md", 0, 17), Record("Another.", "e.md", 0, 8)])
+        assert await neighbours_of(memory, "turn2") == ["turn1"]
+        assert await neighbours_of(memory, "document") == []
+
+
+async def test_a_memory_of_the_first_format_is_brought_up_to_date(tmp_path: Path) -> None:
+    async with opened(tmp_path, embedder=None, pipeline=WORDS) as memory:
+        await memory.add(
+            [Record("turn0", "talk", author="Ann"), Record("aside", "x"), Record("turn2", "talk")]
+        )
+    with sqlite3.connect(tmp_path / "memory.db") as db:
+        for index in ("records_added", "records_step", "records_order", "vectors_embedder"):
+            db.execute(f"DROP INDEX {index}")
+        for column in ("crew", "agent", "run", "path", "added"):
+            db.execute(f"ALTER TABLE records DROP COLUMN {column}")
+        db.execute("DROP TABLE attributes")
+        db.execute("UPDATE records SET thread = 'stream'")
+        db.execute("UPDATE about SET value = '1' WHERE name = 'format'")
+    async with opened(tmp_path, embedder=None, pipeline=WORDS) as memory:
+        assert await neighbours_of(memory, "turn2") == ["turn0"]
+        (hit,) = await memory.recall("turn0", where={"author": "Ann"})
+        assert hit.record.author == "Ann"
+
+
+async def test_a_filter_over_many_finds_what_is_near_and_what_is_far(tmp_path: Path) -> None:
+    crowd = [Record(f"heron {i}", metadata={"even": i % 2 == 0, "last": i == 8999}) for i in range(9000)]
+    async with opened(tmp_path) as memory:
+        await memory.add(crowd)
+        for wanted, count in ({"even": False}, 20), ({"last": True}, 1), ({"last": False}, 20):
+            hits = await memory.recall("heron 8999", k=20, where=wanted)
+            assert len(hits) == count
+            assert all(hit.record.metadata | wanted == hit.record.metadata for hit in hits)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         ToolError,
     )
     from crewkit.memory.base import Hit, Record
+    from crewkit.models.route import Need, Route
     from crewkit.tools.tool import Tool, ToolContext, tool, tool_from_schema
 
 __version__ = "0.1.0"
@@ -55,12 +56,14 @@ _ROOMS = {
     "LimitExceeded": "errors",
     "Limits": "core.limits",
     "ModelError": "errors",
+    "Need": "models.route",
     "Options": "crew.options",
     "Record": "memory.base",
     "ReplayError": "errors",
     "Report": "crew.result",
     "Result": "crew.result",
     "Revise": "core.verdict",
+    "Route": "models.route",
     "RunBusy": "errors",
     "RunError": "errors",
     "Scope": "checks.scope",
@@ -92,12 +95,14 @@ __all__ = [
     "LimitExceeded",
     "Limits",
     "ModelError",
+    "Need",
     "Options",
     "Record",
     "ReplayError",
     "Report",
     "Result",
     "Revise",
+    "Route",
     "RunBusy",
     "RunError",
     "Scope",

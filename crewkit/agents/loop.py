@@ -23,6 +23,7 @@ from crewkit.errors import CrewkitError, Denied, LimitExceeded, ModelError, RunE
 from crewkit.journal.ask import Decision, ask
 from crewkit.journal.run import Run, Waiting
 from crewkit.models.base import Answer, Model, Request, ToolSpec, Usage, Watch, request_fingerprint
+from crewkit.models.route import Routed
 from crewkit.models.tokens import estimate_tokens
 from crewkit.tools.call import invoke
 from crewkit.tools.gateway import Gateway
@@ -164,11 +165,13 @@ async def _think(desk: Desk, conversation: Conversation, turn: int) -> tuple[Ans
 async def _ask_model(desk: Desk, request: Request, conversation: Conversation, *, last: bool) -> Data:
     run, path = desk.run, f"{conversation.path}/model"
     tokens = _estimate(request)
-    price = _price(desk.model, tokens, request.max_tokens)
+    model, route = _routed(desk, request, tokens)
+    price = _price(model, tokens, request.max_tokens)
     replayed = run.holds(path, task=desk.task)
     held = None if replayed else await desk.meter.reserve(tokens + request.max_tokens, price)
     intent: Data = {
-        "model": desk.model.name,
+        "model": route["model"] if route else desk.model.name,
+        **({"route": route} if route else {}),
         "fingerprint": request_fingerprint(request),
         "messages": conversation.sent(),
         "max_tokens": request.max_tokens,
@@ -185,7 +188,7 @@ async def _ask_model(desk: Desk, request: Request, conversation: Conversation, *
             ),
         )
         started = run.clock.monotonic()
-        answer = await _answer(desk.model, request, watch)
+        answer = await _answer(model, request, watch)
         return _answered(desk, answer, path, intent, run.clock.monotonic() - started)
 
     used, usd, seconds = (tokens + request.max_tokens, price, 0.0)
@@ -202,6 +205,16 @@ async def _ask_model(desk: Desk, request: Request, conversation: Conversation, *
     finally:
         if held is not None:
             desk.meter.settle(held, used, usd, seconds)
+
+
+def _routed(desk: Desk, request: Request, tokens: int) -> tuple[Model, Data]:
+    """Return the model that is asked, and how it was chosen where there was a choice: once per step."""
+    if not isinstance(desk.model, Routed):
+        return desk.model, {}
+    begun = desk.run.begun(f"{desk.conversation.path}/model", task=desk.task) or {}
+    left = desk.meter.left()["usd"]
+    choice = desk.model.again(begun.get("route") or {}) or desk.model.choose(request, tokens, left)
+    return choice, choice.to_data()
 
 
 async def _answer(model: Model, request: Request, watch: Watch) -> Answer:
@@ -254,7 +267,8 @@ def _answered(desk: Desk, answer: Answer, path: str, intent: Data, seconds: floa
     calls = tuple(ToolCall(redact(c.id), redact(c.name), redact(c.arguments)) for c in answer.tool_calls)
     message = ChatMessage("assistant", redact(answer.content), calls)
     return {
-        "model": answer.model or desk.model.name,
+        "model": answer.model or intent["model"],
+        **({"route": answer.route} if answer.route else {}),
         "message": run.say(message, path, task=desk.task, agent=desk.agent.role),
         "finish_reason": answer.finish_reason,
         "usage": _usage(answer.usage),

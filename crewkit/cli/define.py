@@ -159,11 +159,13 @@ def _unusable(crew: Crew, job: Job) -> list[str]:
 
 
 def _model(crew: Crew, job: Job) -> str:
+    from crewkit.models.route import Need
+
     given = job.task.model or (job.agent.model if job.agent else None) or crew.model
     if given is None:
         return "from --model or CREWKIT_MODEL, else offline"
-    if isinstance(given, str):
-        return given
+    if isinstance(given, str | Need):
+        return str(given)
     several = given if isinstance(given, list | tuple) else [given]
     return ", then ".join(
         each if isinstance(each, str) else str(getattr(each, "name", each)) for each in several

@@ -225,6 +225,8 @@ class Transcript:
         warm = f", temperature {temperature}" if temperature is not None else ""
         new = f"{count(int(sent.get('count') or 0), 'message')}, {len(sent.get('new') or ())} of them new"
         yield from _labelled("sent", f"{new}{dropped}{warm}", indent)
+        for considered in _object(started.get("route")).get("considered") or ():
+            yield from _labelled("route", f"{considered.get('route')}, {considered.get('why')}", indent)
         message = self._messages.get(str(answered.get("message")))
         if message and message.content.strip():
             yield Line([("said", "cyan")], indent)

@@ -16,8 +16,8 @@ does not know; a key that does not apply is left out):
 | `agent.finished` | task/0 | `status`, `turns` |
 | `message.recorded` | where it arose | `id`, and for a chat message `role, content, tool_calls, tool_call_id`; for one on the bus `kind, sender, to, thread, round, content, data` |
 | `round.closed` | thread | `thread`, `rounds`, `cap`, `why` |
-| `model.started` | …/turn/model | `model`, `fingerprint`, `messages` {`new`: [id], `count`: sent in all, `dropped`: left out of the middle}, `max_tokens`, `temperature`, `reserved` {tokens, usd} |
-| `model.finished` | same | `model` (that answered), `message` (id), `finish_reason`, `usage` {input_tokens, output_tokens, cached_tokens}, `usd` (null: unknown price), `seconds`, `fingerprint`; or `failed` {type, message} |
+| `model.started` | …/turn/model | `model`, `route` {`asked`, `order`: [route], `model`, `considered` [{route, why}]} where a model table chose, `fingerprint`, `messages` {`new`: [id], `count`: sent in all, `dropped`: left out of the middle}, `max_tokens`, `temperature`, `reserved` {tokens, usd} |
+| `model.finished` | same | `model` (that answered), `route` (of the table), `message` (id), `finish_reason`, `usage` {input_tokens, output_tokens, cached_tokens}, `usd` (null: unknown price), `seconds`, `fingerprint`; or `failed` {type, message} |
 | `decision.made` | …/turn | `offered` [tool], `withheld` [{tool, by, why}], `chosen` [{id, tool, arguments}], `text`, `temperature`, `budget` {tokens, usd, steps, seconds left; null: no cap} |
 | `tool.checked` | …/tool:i | `tool`, `arguments`, `verdict`: allow, deny, ask, `by`: known, arguments, scope, approval…, `why` |
 | `tool.started` | …/tool:i | `tool`, `arguments`, `effects`, `idempotent`, `key` (idempotency key), `fingerprint` |
@@ -27,7 +27,7 @@ does not know; a key that does not apply is left out):
 | `approval.decided` | …/ask | `id`, `decision`: approve, deny; `note`, `by`. Appended by other processes |
 | `memory.searched` | under the call | `query`, `k`, `hits` [{id, source, start, end, score}], `legs` |
 | `memory.written` | under the call | `count`, `ids`, `sources` |
-| `retry.scheduled` | …/model, …/tool:i | `attempt`, `seconds`, `why` |
+| `retry.scheduled` | …/model, …/tool:i | `attempt`, `seconds`, `why`, `route` (of the model table, that failed) |
 | `limit.exceeded` | | `limit`: tokens, usd, seconds, steps, depth; `level` (whose cap), `why` (used, cap) |
 | `note` | anywhere | `text` |
 | `journal.damaged` | | `why`, `after` (seq), `file`. Made by the reader where a journal cannot be read on; `seq` 0 |

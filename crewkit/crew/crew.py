@@ -15,6 +15,7 @@ from crewkit.core.events import Event
 from crewkit.core.limits import Limits
 from crewkit.crew.task import Task
 from crewkit.errors import expect
+from crewkit.models.route import Route, check_routes
 
 if TYPE_CHECKING:
     from crewkit.crew.compile import Plan
@@ -59,6 +60,8 @@ class Crew:
     name: str = "crew"
     model: ModelSpec = None
     """For agents that have none of their own. `None`: `--model`, `CREWKIT_MODEL`, or the offline model."""
+    models: Mapping[str, Route] = field(default_factory=dict[str, Route])
+    """The model table: routes by the names that `model=` uses, and among which a `Need` chooses."""
     limits: Limits = field(default_factory=Limits)
     scope: Scope | None = None
     """Narrows what everyone in the crew may do."""
@@ -75,6 +78,8 @@ class Crew:
         expect(where, "inputs", self.inputs, Iterable, "a list of names: inputs=['topic']")
         expect(where, "scope", self.scope, (Scope, NoneType), "a Scope: scope=Scope('search')")
         expect(where, "limits", self.limits, Limits, "a Limits: limits=Limits(usd=0.50)")
+        expect(where, "models", self.models, Mapping, "a table: models={'cheap': Route('openai/gpt-5-mini')}")
+        check_routes(self.models, where)
         object.__setattr__(self, "tasks", tuple(self.tasks))
         object.__setattr__(self, "agents", tuple(self.agents))
         object.__setattr__(self, "_plan", compile_crew(self))
@@ -83,6 +88,12 @@ class Crew:
     def plan(self) -> Plan:
         """The crew as a checked graph."""
         return self._plan  # pyright: ignore[reportAttributeAccessIssue,reportUnknownVariableType,reportUnknownMemberType]
+
+    @property
+    def routed(self) -> bool:
+        """It, or a crew in one of its tasks, has a model table."""
+        inner = (job.task.do for job in self.plan.jobs.values())
+        return bool(self.models) or any(isinstance(do, Crew) and do.routed for do in inner)
 
     async def run(self, inputs: Mapping[str, Any] | None = None, options: Options | None = None) -> Result:
         """Run the crew and return what became of it.

@@ -17,6 +17,7 @@ from crewkit.crew.crew import REQUIRED, Crew
 from crewkit.crew.options import Options
 from crewkit.errors import DefinitionError, InputError, RunError, did_you_mean
 from crewkit.models.base import Model
+from crewkit.models.route import Health, Need, Route
 
 Data = dict[str, Any]
 
@@ -76,8 +77,16 @@ def model_specs(
     return specs
 
 
-def resolve_models(crew: Crew, specs: Mapping[str, ModelSpec], options: Options) -> dict[str, Model]:
+def resolve_models(
+    crew: Crew, specs: Mapping[str, ModelSpec], options: Options, health: Health
+) -> dict[str, Model]:
     """Make a model of every spec, each once.
+
+    Args:
+        crew: Its model tables, and those of the crews inside it, hold the routes.
+        specs: Who uses which, by path.
+        options: Where keys are, and how to wait.
+        health: What is known, or will be, of routes that keep failing.
 
     Raises:
         DefinitionError: A key is missing, or a cap on money stands over a model without a price.
@@ -85,12 +94,14 @@ def resolve_models(crew: Crew, specs: Mapping[str, ModelSpec], options: Options)
     from crewkit.models.offline import OfflineModel
     from crewkit.models.resolve import resolve
 
+    tables = _tables(crew)
     made: dict[str, Model] = {}
     models: dict[str, Model] = {}
     for path, spec in specs.items():
         if spec is None:
             continue
-        mark = repr(spec) if isinstance(spec, str) else f"{id(spec)}"
+        routes = tables[max((prefix for prefix in tables if path.startswith(prefix)), key=len)]
+        mark = f"{id(routes)} {spec!r}" if isinstance(spec, str | Need) else f"{id(spec)}"
         if mark not in made:
             made[mark] = resolve(
                 spec,
@@ -98,6 +109,8 @@ def resolve_models(crew: Crew, specs: Mapping[str, ModelSpec], options: Options)
                 offline=OfflineModel,
                 stream=options.listener is not None,
                 clock=options.clock,
+                routes=routes,
+                health=health,
             )
         models[path] = made[mark]
     if any(cap is not None for cap in _money(crew, options)):
@@ -108,6 +121,18 @@ def resolve_models(crew: Crew, specs: Mapping[str, ModelSpec], options: Options)
                     "Cap tokens instead, or use a model with a listed price."
                 )
     return models
+
+
+def _tables(
+    crew: Crew, prefix: str = "", outer: Mapping[str, Route] | None = None
+) -> dict[str, Mapping[str, Route]]:
+    """Return the model table that holds below each prefix of a path: a crew's own goes over that around it."""
+    table = {**(outer or {}), **crew.models}
+    tables: dict[str, Mapping[str, Route]] = {prefix: table}
+    for job in crew.plan.jobs.values():
+        if isinstance(job.task.do, Crew):
+            tables |= _tables(job.task.do, f"{prefix}{job.name}/", table)
+    return tables
 
 
 def _money(crew: Crew, options: Options) -> Iterable[float | None]:
@@ -134,6 +159,8 @@ def beginning(
     def named(path: str, spec: ModelSpec) -> Any:
         if isinstance(spec, str):
             return spec
+        if isinstance(spec, Need):
+            return spec.to_data()
         if isinstance(spec, Sequence) and all(isinstance(each, str) for each in spec):
             return list(spec)
         return {"name": models[path].name}

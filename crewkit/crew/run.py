@@ -8,10 +8,12 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from crewkit.agents.output import as_json
+from crewkit.core.clock import Clock, timestamp
 from crewkit.core.events import Event
 from crewkit.core.limits import Limits
 from crewkit.core.messages import fingerprint
@@ -34,8 +36,12 @@ from crewkit.journal.redact import Redactor
 from crewkit.journal.run import Run, new_run_id
 from crewkit.journal.writer import Writer
 from crewkit.models.base import Model
+from crewkit.models.route import RECOVERY, Health
 
 Data = dict[str, Any]
+
+_LATELY = 20
+"""Runs, the newest, in which failing models are looked for."""
 
 
 async def start(crew: Crew, inputs: Mapping[str, Any], options: Options | None = None) -> Result:
@@ -43,13 +49,15 @@ async def start(crew: Crew, inputs: Mapping[str, Any], options: Options | None =
     options = options or Options()
     given = check_inputs(crew, inputs)
     specs = model_specs(crew, options)
-    models = resolve_models(crew, specs, options)
+    health = Health(options.clock)
+    models = resolve_models(crew, specs, options, health)
     async with _Opened(options) as opened:
         id = options.run_id or new_run_id()
         lease = await opened.call(opened.journal.begin, id, crew.name, _segment())
         run = opened.run(lease, ())
         kept = run.redactor.data({name: as_json(value, f"Input '{name}'") for name, value in given.items()})
         given = check_inputs(crew, kept)  # as a resumed run reads them
+        await opened.call(_learn, crew, opened.journal, health, options.clock)
         run.record("run.started", data=beginning(crew, kept, specs, models, options), key="started")
         return await _carry_on(crew, run, given, models, opened, options, ())
 
@@ -86,7 +94,9 @@ async def resume(crew: Crew, name: str, options: Options | None = None) -> Resul
         changed = _changed(crew, run, begun)
         specs = model_specs(crew, options)
         specs = specs if options.model else pinned(specs, begun["models"])
-        models = resolve_models(crew, specs, options)
+        health = Health(options.clock)
+        models = resolve_models(crew, specs, options, health)
+        await opened.call(_learn, crew, opened.journal, health, options.clock)
         data = {
             "pid": os.getpid(),
             "host": socket.gethostname(),
@@ -119,6 +129,14 @@ async def stream(
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running
+
+
+def _learn(crew: Crew, journal: Journal, health: Health, clock: Clock) -> None:
+    """Take in which routes failed lately, in any run. Nothing is read where no model table chooses."""
+    if crew.routed:
+        since = timestamp(clock.now() - timedelta(seconds=RECOVERY))
+        for info in reversed([info for info in journal.runs()[:_LATELY] if info.updated >= since]):
+            health.learn(journal.events(info.run, types=("retry.scheduled", "model.finished")))
 
 
 def _segment() -> str:

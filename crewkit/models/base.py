@@ -66,6 +66,8 @@ class Answer:
     """The model that answered."""
     finish_reason: str = "stop"
     """`stop`, `tool_calls`, `length` or `content_filter`."""
+    route: str = ""
+    """The route of a model table that it came by."""
 
     def message(self) -> ChatMessage:
         """Return the answer as a message of the conversation."""

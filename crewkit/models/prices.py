@@ -12,6 +12,12 @@ FREE = frozenset({"offline", "scripted", "generated", "recorded"})
 
 _FILE = "model_prices_and_context_window_backup.json"
 
+_CAPABILITIES = {
+    "tools": "supports_function_calling",
+    "json": "supports_response_schema",
+    "vision": "supports_vision",
+}
+
 Entry = dict[str, Any]
 
 
@@ -54,6 +60,13 @@ class Prices:
         entry = self._entry(model)
         window = _number(entry, "max_input_tokens") or _number(entry, "max_tokens")
         return int(window) if window else None
+
+    def capabilities(self, model: str) -> frozenset[str] | None:
+        """Return what a model can do of `tools`, `json` and `vision`, `None` where it is not listed."""
+        entry = self._entry(model)
+        if not entry:
+            return None
+        return frozenset(word for word, key in _CAPABILITIES.items() if entry.get(key))
 
     def provider(self, model: str) -> str | None:
         """Return who is listed for a bare name such as `claude-sonnet-4-5`."""

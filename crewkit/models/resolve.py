@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from crewkit.core.clock import Clock
@@ -11,6 +12,7 @@ from crewkit.models.base import Model
 from crewkit.models.http import is_loopback, refuse_real_model
 from crewkit.models.prices import Prices
 from crewkit.models.retry import RetryingModel
+from crewkit.models.route import Health, Need, Route, Table
 from crewkit.resilience.retry import Retry
 
 OFFLINE = "offline"
@@ -50,7 +52,7 @@ _KEYLESS = ("bedrock", "vertex_ai", "sagemaker", "litellm_proxy", "llamafile", "
 
 
 def resolve(
-    spec: str | Sequence[str | Model] | Model,
+    spec: str | Need | Sequence[str | Model] | Model,
     *,
     environ: Mapping[str, str],
     offline: Callable[[], Model],
@@ -58,40 +60,63 @@ def resolve(
     retry: Retry | None = None,
     clock: Clock | None = None,
     prices: Prices | None = None,
+    routes: Mapping[str, Route] | None = None,
+    health: Health | None = None,
 ) -> Model:
-    """Return the model that a name means: `offline`, a litellm name, or several to be tried in order.
+    """Return the model that a name means: a route, `offline`, a litellm name, or several to be tried in order.
 
     A server given by base URL (`OPENAI_BASE_URL`, `HOSTED_VLLM_API_BASE`, `OLLAMA_API_BASE`,
     `LM_STUDIO_API_BASE`) and OpenAI itself are spoken to directly, everything else through litellm. Named
     models are retried; a model that is passed in is used as it is.
 
     Args:
-        spec: A name, names with commas between, a list of names and models, or a model.
+        spec: A name, names with commas between, a list of names and models, a model, or what one has to be able to do.
         environ: Where keys and base URLs are looked up.
         offline: Makes the embedded model.
         stream: Ask for answers in pieces, for a live view.
         retry: How often and how patiently to ask again.
         clock: Waits between attempts.
         prices: Shared, so that the price list is read once.
+        routes: The model table: names of one's own, looked up first.
+        health: What is known of failing routes.
 
     Raises:
-        DefinitionError: No such provider, no key for it, or a real model in a test.
+        DefinitionError: No such provider, no key for it, no route that can, or a real model in a test.
     """
+    prices = prices or Prices()
+
+    def one(name: str, retry: Retry | None) -> Model:
+        if name == OFFLINE:
+            return offline()
+        return RetryingModel(_named(name, environ, prices, stream=stream), retry, clock=clock)
+
+    def route(of: Route) -> Model:
+        own = replace(retry or Retry(), attempts=of.retries + 1)
+        return _in_order([each if not isinstance(each, str) else one(each, own) for each in _names(of.model)])
+
+    table = Table(routes or {}, route, prices, health)
+    if isinstance(spec, Need):
+        return table.needed(spec)
+    names = _names(spec)
+    if routes and all(isinstance(each, str) and each in table for each in names):
+        return table.named(*map(str, names))
+    return _in_order(
+        [
+            each if not isinstance(each, str) else table.named(each) if each in table else one(each, retry)
+            for each in names
+        ]
+    )
+
+
+def _names(spec: str | Sequence[str | Model] | Model) -> Sequence[str | Model]:
+    if isinstance(spec, str):
+        return [name.strip() for name in spec.split(",") if name.strip()]
+    return spec if isinstance(spec, Sequence) else [spec]
+
+
+def _in_order(models: Sequence[Model]) -> Model:
     from crewkit.models.fallback import Fallback
 
-    if isinstance(spec, str):
-        spec = [name.strip() for name in spec.split(",") if name.strip()]
-    if not isinstance(spec, Sequence):
-        return spec
-    prices = prices or Prices()
-    models: list[Model] = []
-    for one in spec:
-        if not isinstance(one, str):
-            models.append(one)
-        elif one == OFFLINE:
-            models.append(offline())
-        else:
-            models.append(RetryingModel(_named(one, environ, prices, stream=stream), retry, clock=clock))
     return models[0] if len(models) == 1 else Fallback(models)
 
 

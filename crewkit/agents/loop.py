@@ -20,13 +20,13 @@ from crewkit.core.limits import Meter
 from crewkit.core.messages import ChatMessage, ToolCall
 from crewkit.core.verdict import Allow, Ask, Deny, Revise, Verdict
 from crewkit.errors import CrewkitError, Denied, LimitExceeded, ModelError, RunError
-from crewkit.journal.ask import Decision, ask
+from crewkit.journal.ask import Decision, Question, ask
 from crewkit.journal.run import Run, Waiting
 from crewkit.models.base import Answer, Model, Request, ToolSpec, Usage, Watch, request_fingerprint
 from crewkit.models.route import Routed
 from crewkit.models.tokens import estimate_tokens
 from crewkit.tools.call import invoke
-from crewkit.tools.gateway import Gateway
+from crewkit.tools.gateway import Gateway, Refused
 from crewkit.tools.tool import Tool
 
 Data = dict[str, Any]
@@ -315,7 +315,7 @@ async def _act(desk: Desk, conversation: Conversation, answer: Answer) -> None:
             conversation.add(result)
     for i, call in enumerate(answer.tool_calls[MOST_CALLS:], MOST_CALLS):
         why = f"Not called: {MOST_CALLS} calls in one turn is the most. Call it again in your next turn."
-        conversation.add(desk.gateway.refuse(call, f"{path}/tool:{i}", "denied", "limit", why))
+        conversation.add(desk.gateway.refuse(call, f"{path}/tool:{i}", Refused("denied", "limit", why)))
 
 
 async def _judge(desk: Desk, path: str, answer: Answer) -> tuple[str | None, Any]:
@@ -334,7 +334,7 @@ async def _judge(desk: Desk, path: str, answer: Answer) -> tuple[str | None, Any
         if problem:
             return problem, None
     if desk.review:
-        decision = _review(desk, path, desk.review, data)
+        decision = await _review(desk, path, desk.review, data)
         if not decision.approved:
             return (
                 f"A person read your answer and wants it changed: {decision.note or 'no reason given'}",
@@ -352,7 +352,7 @@ async def _guard(desk: Desk, guardrail: Callable[[Any], Any], path: str, value: 
         case "revise":
             return f"Your answer was not accepted: {said['why']} Answer again, whole."
         case "ask":
-            decision = _review(desk, path, said["why"], data)
+            decision = await _review(desk, path, said["why"], data)
             return None if decision.approved else f"A person did not accept your answer: {decision.note}"
         case _:
             raise Denied(
@@ -383,5 +383,6 @@ async def judge(guardrail: Callable[[Any], Any], value: Any) -> Verdict:
     return Deny(f"it returned {said!r}, which is no verdict: return None, a sentence or a verdict")
 
 
-def _review(desk: Desk, path: str, question: str, data: Any) -> Decision:
-    return ask(desk.run, path, "output", question, task=desk.task, agent=desk.agent.role, output=data)
+async def _review(desk: Desk, path: str, question: str, data: Any) -> Decision:
+    about = {"output": data}
+    return await ask(desk.run, Question(path, "output", question, desk.task, desk.agent.role, about))

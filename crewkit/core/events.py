@@ -20,11 +20,11 @@ does not know; a key that does not apply is left out):
 | `model.finished` | same | `model` (that answered), `route` (of the table), `message` (id), `finish_reason`, `usage` {input_tokens, output_tokens, cached_tokens}, `usd` (null: unknown price), `seconds`, `fingerprint`; or `failed` {type, message} |
 | `decision.made` | …/turn | `offered` [tool], `withheld` [{tool, by, why}], `chosen` [{id, tool, arguments}], `text`, `temperature`, `budget` {tokens, usd, steps, seconds left; null: no cap} |
 | `tool.checked` | …/tool:i | `tool`, `arguments`, `verdict`: allow, deny, ask, `by`: known, arguments, scope, approval…, `why` |
-| `tool.started` | …/tool:i | `tool`, `arguments`, `effects`, `idempotent`, `key` (idempotency key), `fingerprint` |
+| `tool.started` | …/tool:i | `tool`, `arguments` (as a person edited them, where one did), `effects`, `idempotent`, `key` (idempotency key), `fingerprint` (of the call as the model made it), `approval` (id; used up by this event) |
 | `tool.finished` | same | `tool`, `outcome`: ok, error, timeout, invalid, unknown_tool, denied, unknown; `message` (id of what the model sees), `received` and `selected` (characters), `full` (text, where cut), `error` {type, message, where}, `seconds`, `fingerprint` |
 | `guardrail.checked` | task/turn | `guardrail`, `verdict`, `why` |
-| `approval.requested` | …/ask | `id`, `kind`: tool, output, unknown; `question`, `tool`, `arguments`, `output`, `task`, `agent`, `reason` |
-| `approval.decided` | …/ask | `id`, `decision`: approve, deny; `note`, `by`. Appended by other processes |
+| `approval.requested` | …/ask | `id`, `kind`: tool, output, unknown; `question`, `tool`, `definition` (hash of the tool), `arguments`, `output`, `reason`, `objection` (why edited arguments were not accepted), `binding` (hash of all that the decision is bound to), `expires` (from then on it is a no) |
+| `approval.decided` | …/ask | `id`, `decision`: approve, deny; `note`, `by`, `arguments` (edited). Appended by other processes; `expired` by the run itself |
 | `memory.searched` | under the call | `query`, `k`, `hits` [{id, source, start, end, score}], `legs` |
 | `memory.written` | under the call | `count`, `ids`, `sources` |
 | `retry.scheduled` | …/model, …/tool:i | `attempt`, `seconds`, `why`, `route` (of the model table, that failed) |

@@ -74,7 +74,7 @@ class Worker:
             task,
             agent.role,
             offered,
-            lambda tool, _arguments: self.scope.check(tool),
+            lambda wanted: self.scope.check(wanted.tool),
             lambda at: walk.context(at, task, agent.role),
             {ask_colleague.name: lambda data, at: self._ask(conversation, data, at)},
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from crewkit.core.messages import canonical, fingerprint
 from crewkit.crew.compile import Job
 from crewkit.errors import CrewkitError, Denied, RunError, ToolError
-from crewkit.journal.ask import ask
+from crewkit.journal.ask import Question, ask
 from crewkit.journal.run import LostOutcome, UnknownOutcome
 from crewkit.tools.call import invoke, raised_at
 from crewkit.tools.tool import UNDECLARED, Tool
@@ -93,17 +93,10 @@ async def _once(walk: Walk, job: Job, at: str, intent: Data, do: Any, *, repeata
         try:
             return await run.step(at, "tool", intent, do, task=task, agent=job.worker, repeatable=repeatable)
         except UnknownOutcome as unknown:
-            decision = ask(
-                run,
-                at,
-                "unknown",
-                f"'{intent['tool']}' was begun and nobody knows whether it happened. Run it again?",
-                task=task,
-                agent=job.worker,
-                attempt=unknown.attempt + 1,
-                tool=intent["tool"],
-                arguments=intent["arguments"],
-            )
+            about = {"tool": intent["tool"], "arguments": intent["arguments"]}
+            text = f"'{intent['tool']}' was begun and nobody knows whether it happened. Run it again?"
+            question = Question(at, "unknown", text, task, job.worker, about, attempt=unknown.attempt + 1)
+            decision = await ask(run, question)
             if not decision.approved:
                 said = f": {decision.note}" if decision.note else "."
                 why = f"'{intent['tool']}' may have happened, and a person said not to run it again{said}"

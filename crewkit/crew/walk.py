@@ -34,7 +34,7 @@ from crewkit.errors import (
     RunError,
     ToolError,
 )
-from crewkit.journal.ask import ask
+from crewkit.journal.ask import Question, ask
 from crewkit.journal.run import Waiting
 from crewkit.models.base import Model
 from crewkit.tools.tool import ToolContext
@@ -284,16 +284,17 @@ class Walk:
                 agent=job.worker,
             )
             if said["verdict"] == "ask":
-                self._review(job, f"{path}/guardrail:{i}", said["why"], output)
+                await self._review(job, f"{path}/guardrail:{i}", said["why"], output)
             elif said["verdict"] != "allow":
                 raise Denied(f"The guardrail '{said['guardrail']}' refused the result: {said['why']}")
         if job.task.question:
-            self._review(job, path, job.task.question, output)
+            await self._review(job, path, job.task.question, output)
         return output
 
-    def _review(self, job: Job, path: str, question: str, output: Any) -> None:
-        task = self.path(job)
-        decision = ask(self.run, path, "output", question, task=task, agent=job.worker, output=output)
+    async def _review(self, job: Job, path: str, question: str, output: Any) -> None:
+        about = {"output": output}
+        asked = Question(path, "output", question, self.path(job), job.worker, about)
+        decision = await ask(self.run, asked)
         if not decision.approved:
             why = decision.note or "no reason given"
             raise Denied(f"A person did not accept the result of '{job.name}': {why}")

@@ -1,58 +1,113 @@
-"""Asking a person: a step that may take days."""
+"""Asking a person: a step that may take days.
+
+A decision is bound to exactly what was asked: the run, the place in it, the task, the agent and the thing itself. It
+comes from outside the run (the command line, the page, an endpoint), never from an agent, a message or a tool.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, Literal
 
-from crewkit.core.messages import fingerprint
+from crewkit.core.clock import timestamp
+from crewkit.core.messages import canonical, fingerprint
 from crewkit.journal.run import Run, Waiting
+
+Data = dict[str, Any]
+Kind = Literal["tool", "output", "unknown"]
+
+EXPIRES = 7 * 86_400.0
+"""Seconds that a person has to decide; after them it counts as a no."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a person is asked, and all that it is bound to."""
+
+    path: str
+    """The step that waits; the question is recorded at `{path}/ask`."""
+    kind: Kind
+    """`tool` (may this call be made), `output` (is this result good), `unknown` (an effect that may have happened)."""
+    text: str
+    """One sentence, for the person."""
+    task: str
+    """The task's path."""
+    agent: str
+    """The agent's role."""
+    about: Data = field(default_factory=dict[str, Any])
+    """What the decision is about and bound to: `tool`, `definition` (of the tool), `arguments`; or `output`."""
+    told: Data = field(default_factory=dict[str, Any])
+    """What else the person needs to decide: `reason`, `origins`, …"""
+    attempt: int = 1
+    """Counts questions at one path."""
+    expires: float = EXPIRES
+    """Seconds that there are to decide."""
+
+    def binding(self, run: str) -> str:
+        """Return the hash of all that the decision is bound to. 10 is not 10.0."""
+        bound = (self.path, self.kind, self.task, self.agent, str(self.attempt), canonical(self.about))
+        return fingerprint(run, *bound)
+
+    def id(self, run: str) -> str:
+        """Return the id by which people name it: short, and the same in every process."""
+        return f"a-{self.binding(run)[:8]}"
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What a person said."""
 
-    approved: bool
+    id: str
+    """Of the approval; an effect that it allows carries it."""
     note: str
     by: str
+    approved: bool = False
+    arguments: Data | None = None
+    """What the person put in the place of the arguments that were asked about."""
 
 
-def approval_id(run: str, path: str, attempt: int = 1) -> str:
-    """Return the id of the question asked at a path: short, and the same in every process."""
-    return "a-" + fingerprint(run, path, str(attempt))[:8]
-
-
-def ask(
-    run: Run, path: str, kind: str, question: str, *, task: str, agent: str, attempt: int = 1, **data: Any
-) -> Decision:
-    """Return a person's decision on this question; record the question first where it is new.
+async def ask(run: Run, question: Question, tell: Callable[[], Awaitable[Data]] | None = None) -> Decision:
+    """Return a person's decision on a question; record the question first where it is new.
 
     Args:
         run: The run that asks.
-        path: The step that waits; the question is recorded at `{path}/ask`.
-        kind: `tool` (may this call be made), `output` (is this result good), `unknown` (an effect that may have
-            happened).
-        question: One sentence, for the person.
-        task: The task's path.
-        agent: The agent's role.
-        attempt: Counts questions at one path.
-        **data: What the person needs to decide: `tool`, `arguments`, `output`, `reason`.
+        question: What is asked.
+        tell: Makes more of what the person needs to decide; called where the question is new.
 
     Raises:
         Waiting: Nobody has decided yet.
     """
-    id = approval_id(run.id, path, attempt)
-    decided = run.decision(id)
-    if decided is None:
-        run.record(
-            "approval.requested",
-            f"{path}/ask",
-            {"id": id, "kind": kind, "question": question, **data},
-            task=task,
-            agent=agent,
-            attempt=attempt,
+    id, binding = question.id(run.id), question.binding(run.id)
+    asked = run.asked(id)
+    if asked is None:
+        if tell is not None:
+            question = replace(question, told=question.told | await tell())
+        until = timestamp(run.clock.now() + timedelta(seconds=question.expires))
+        data = {"id": id, "kind": question.kind, "question": question.text, **question.about, **question.told}
+        data |= {"binding": binding, "expires": until}
+        run.ask(
+            data, f"{question.path}/ask", task=question.task, agent=question.agent, attempt=question.attempt
         )
         raise Waiting([id])
-    note = run.redactor.text(str(decided.get("note") or ""))
-    return Decision(decided["decision"] == "approve", note, str(decided.get("by") or ""))
+    if asked.get("binding", binding) != binding:
+        return Decision(id, "another question has its id", "crewkit")
+    decided = run.decision(id)
+    if decided is None and timestamp(run.clock.now()) > asked.get("expires", "~"):
+        await run.expire(id, f"{question.path}/ask", task=question.task, agent=question.agent)
+        decided = run.decision(id)
+    if decided is None:
+        raise Waiting([id])
+    return _decision(run, id, asked, decided)
+
+
+def _decision(run: Run, id: str, asked: Data, decided: Data) -> Decision:
+    note, by = run.redactor.text(str(decided.get("note") or "")), str(decided.get("by") or "")
+    if decided.get("decision") != "approve":
+        return Decision(id, note, by)
+    if decided["ts"] > asked.get("expires", "~"):
+        return Decision(id, f"{by or 'somebody'} approved it too late", by)
+    edited = decided.get("arguments")
+    arguments = run.redactor.data(edited) if isinstance(edited, dict) else None
+    return Decision(id, note, by, approved=True, arguments=arguments)

@@ -14,7 +14,7 @@ from typing import Any
 from crewkit.core.clock import Clock, SystemClock, timestamp
 from crewkit.core.events import Draft, Event
 from crewkit.core.messages import ChatMessage
-from crewkit.errors import JournalError, ReplayError
+from crewkit.errors import Denied, JournalError, ReplayError
 from crewkit.journal.base import Lease, Write
 from crewkit.journal.redact import Redactor
 from crewkit.journal.writer import Writer
@@ -103,6 +103,7 @@ class Run:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._tasks: dict[str, _TaskIndex] = {}
+        self._asked: dict[str, Data] = {}
         self._decisions: dict[str, Data] = {}
         self._buffer: list[Draft] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -175,8 +176,8 @@ class Run:
         """Return a recorded chat message of an unfinished task."""
         return self._tasks[task].messages[id]
 
-    async def commit(self, *, durable: bool = False) -> None:
-        """Wait until all that was recorded is on disk.
+    async def commit(self, *, durable: bool = False) -> list[Event]:
+        """Wait until all that was recorded is on disk; return what was appended for it.
 
         Args:
             durable: Also safe from a loss of power; covers what was recorded since the last `await`.
@@ -186,13 +187,13 @@ class Run:
         """
         if self._broken:
             raise self._broken
-        waiting: asyncio.Future[None] = self._loop.create_future()
+        waiting: asyncio.Future[list[Event]] = self._loop.create_future()
 
         def done(outcome: list[Event] | JournalError) -> None:
             self._loop.call_soon_threadsafe(self._settle, outcome, waiting)
 
         self._writer.put(Write(self.id, self._gathered(), self._lease.epoch, durable), done)
-        await waiting
+        return await waiting
 
     # Steps
 
@@ -207,6 +208,7 @@ class Run:
         agent: str = "",
         repeatable: bool = True,
         costly: bool = False,
+        approval: str = "",
     ) -> Data:
         """Do this once per run; afterwards answer from the journal.
 
@@ -223,9 +225,11 @@ class Run:
             repeatable: May be done again where a process died in the middle. Otherwise the intent is on disk,
                 safe from a loss of power, before it is done.
             costly: The result is safe from a loss of power before anything follows from it.
+            approval: Id of the decision that allows it. The intent uses it up: it is one event, unique in the run.
 
         Raises:
             ReplayError: The journal holds another request at this path.
+            Denied: The approval was used already.
             UnknownOutcome: It was begun, is not repeatable, and nobody knows how it ended: a process died, or
                 `do` raised `LostOutcome`.
         """
@@ -239,10 +243,13 @@ class Run:
             raise UnknownOutcome(path, attempt)
         index.settled.discard(path)
         attempt += 1
+        intent = {**intent, "approval": approval} if approval else intent
         index.attempts[path] = (attempt, intent)
-        self.record(f"{kind}.started", path, intent, task=task, agent=agent, attempt=attempt)
-        if not repeatable:
-            await self.commit(durable=True)
+        # What may be done again is the same effect each time: its approval is used up by the first.
+        key = f"used:{approval}" if approval and not (repeatable and attempt > 1) else None
+        self.record(f"{kind}.started", path, intent, task=task, agent=agent, attempt=attempt, key=key)
+        if key or not repeatable:
+            await self._commit_intent(approval if key else "", task)
         elif costly:
             self._flush()
         try:
@@ -251,20 +258,32 @@ class Run:
             raise
         except Exception as error:
             lost = isinstance(error, LostOutcome)
-            failed: Data = {"failed": {"type": type(error).__name__, "message": str(error)}}
-            failed |= {"lost": True} if lost else {}
-            if notes := "; ".join(getattr(error, "__notes__", ())):
-                failed["failed"]["where"] = notes
-            self.record(f"{kind}.finished", path, failed, task=task, agent=agent, attempt=attempt)
+            self.record(f"{kind}.finished", path, _failure(error), task=task, agent=agent, attempt=attempt)
             if lost and not repeatable:
                 raise UnknownOutcome(path, attempt) from error
-            index.settled.add(path)
+            if not approval:  # leave is for one try, whatever came of it
+                index.settled.add(path)
             raise
         index.results[path] = result
         self.record(f"{kind}.finished", path, result, task=task, agent=agent, attempt=attempt)
         if costly or not repeatable:
             await self.commit(durable=True)
         return result
+
+    async def _commit_intent(self, approval: str, task: str) -> None:
+        appended = await self.commit(durable=True)
+        if approval and not any(event.data.get("approval") == approval for event in appended):
+            raise Denied(f"The approval {approval} was used already.", run_id=self.id, task=task)
+
+    def answer(self, path: str, kind: str, result: Data, *, task: str, agent: str, attempt: int = 1) -> None:
+        """Record the result of a step that was not begun, or never will be again."""
+        self._tasks.setdefault(task, _TaskIndex()).results[path] = result
+        self.record(f"{kind}.finished", path, result, task=task, agent=agent, attempt=attempt)
+
+    def result(self, path: str, *, task: str) -> Data | None:
+        """Return the result of a finished step."""
+        index = self._tasks.get(task)
+        return index.results.get(path) if index else None
 
     def settle(self, path: str, *, task: str) -> None:
         """Let an unrepeatable step be tried once more: a person said so."""
@@ -277,8 +296,7 @@ class Run:
 
     def holds(self, path: str, *, task: str) -> bool:
         """Say whether a step is finished, so that `step` answers from the journal."""
-        index = self._tasks.get(task)
-        return index is not None and path in index.results
+        return self.result(path, task=task) is not None
 
     def under_way(self, task: str) -> list[Data]:
         """Return what the steps of a task said they would do that were begun and have not ended."""
@@ -313,9 +331,28 @@ class Run:
 
     # Decisions and signals from elsewhere
 
+    def ask(self, data: Data, path: str, *, task: str, agent: str, attempt: int) -> None:
+        """Record a question to a person, each id once."""
+        id = data["id"]
+        self._asked[id] = self.redactor.data(data)
+        kind = "approval.requested"
+        self.record(kind, path, data, task=task, agent=agent, attempt=attempt, once=False, key=f"asked:{id}")
+
+    def asked(self, id: str) -> Data | None:
+        """Return what a person was asked under this id, if anybody was."""
+        return self._asked.get(id)
+
     def decision(self, id: str) -> Data | None:
-        """Return what a person decided on an approval, if anybody has."""
+        """Return what a person decided on an approval, and when (`ts`), if anybody has. The first decision counts."""
         return self._decisions.get(id)
+
+    async def expire(self, id: str, path: str, *, task: str, agent: str) -> None:
+        """Record that nobody decided in time, which is a no; where somebody just has, that counts."""
+        data = {"id": id, "decision": "deny", "note": "nobody decided in time", "by": "", "expired": True}
+        key = f"decided:{id}"
+        self.record("approval.decided", path, data, task=task, agent=agent, once=False, key=key)
+        await self.commit(durable=True)
+        await self.look()
 
     async def look(self) -> None:
         """Read what other processes appended since the last look."""
@@ -325,7 +362,8 @@ class Run:
             if event.type == "run.signal":
                 self.signals.append(event.data)
             self._index(event)
-            self._tell(event)
+            if event.seg != self.seg:
+                self._tell(event)
         if events:
             self.arrived.set()
 
@@ -382,7 +420,9 @@ class Run:
         if self.listeners or isinstance(outcome, JournalError):
             self._loop.call_soon_threadsafe(self._settle, outcome, None)
 
-    def _settle(self, outcome: list[Event] | JournalError, waiting: asyncio.Future[None] | None) -> None:
+    def _settle(
+        self, outcome: list[Event] | JournalError, waiting: asyncio.Future[list[Event]] | None
+    ) -> None:
         if isinstance(outcome, JournalError):
             self._broken = outcome
             if waiting and not waiting.done():
@@ -391,7 +431,7 @@ class Run:
         for event in outcome:
             self._tell(event)
         if waiting and not waiting.done():
-            waiting.set_result(None)
+            waiting.set_result(outcome)
 
     def _tell(self, event: Event) -> None:
         for listener in self.listeners:
@@ -407,14 +447,16 @@ class Run:
                 if data.get("final"):
                     self.finished[event.path] = data
                     self._tasks.pop(event.task, None)
-                return
+            case "approval.requested":
+                self._asked[str(data.get("id"))] = data
             case "approval.decided":
-                self._decisions[data["id"]] = data
-                return
+                self._decisions.setdefault(str(data.get("id")), {**data, "ts": event.ts})
+            case _ if event.path and event.task not in self.finished:
+                self._index_step(event, data)
             case _:
                 pass
-        if event.task in self.finished or not event.path:
-            return
+
+    def _index_step(self, event: Event, data: Data) -> None:
         index = self._tasks.setdefault(event.task, _TaskIndex())
         index.recorded.add((event.type, event.path, event.attempt))
         match event.type:
@@ -426,11 +468,19 @@ class Run:
             case "model.finished" | "tool.finished" if "failed" not in data:
                 index.results[event.path] = data
             case "tool.finished" if not data.get("lost"):
-                index.settled.add(event.path)
+                if not index.attempts.get(event.path, (0, {}))[1].get("approval"):
+                    index.settled.add(event.path)
             case "guardrail.checked":
                 index.verdicts[event.path] = data
             case _:
                 pass
+
+
+def _failure(error: Exception) -> Data:
+    told = {"type": type(error).__name__, "message": str(error)}
+    if notes := "; ".join(getattr(error, "__notes__", ())):
+        told["where"] = notes
+    return {"failed": told, **({"lost": True} if isinstance(error, LostOutcome) else {})}
 
 
 def _divergence(run: str, path: str, begun: Data, intent: Data) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from crewkit.core.messages import ChatMessage, ToolCall, canonical, fingerprint
 from crewkit.core.verdict import Allow, Ask, Deny, Revise, Verdict
-from crewkit.journal.ask import ask
+from crewkit.journal.ask import Decision, Question, ask
 from crewkit.journal.run import LostOutcome, Run, UnknownOutcome
 from crewkit.tools.arguments import InvalidArguments, convert_arguments, parse_arguments
 from crewkit.tools.call import Outcome, execute, unknown_tool
@@ -17,9 +18,48 @@ from crewkit.tools.tool import Tool, ToolContext
 Data = dict[str, Any]
 
 
+class Refused(Exception):
+    """A stage of the gateway refuses a call: nothing is called, and the model is told why."""
+
+    def __init__(self, outcome: str, by: str, why: str) -> None:
+        super().__init__(why)
+        self.outcome = outcome
+        """As `tool.finished` says it: unknown_tool, invalid, denied."""
+        self.by = by
+        """The stage: known, arguments, scope, approval, limit."""
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A call on its way through the gateway."""
+
+    call: ToolCall
+    """As the model wrote it."""
+    path: str
+    """The step's path, for example `draft/2/tool:0`."""
+    reason: str
+    """What the agent said it does this for."""
+    tool: Tool
+    arguments: Data
+    """As they will be used: a person may have changed them."""
+    mark: str
+    """Fingerprint of the call as the model made it."""
+    question: str = ""
+    """What a person has to be asked first; empty: nothing."""
+    approval: str = ""
+    """Id of the decision that allows it."""
+    changed: bool = False
+    """A person changed the arguments."""
+
+
 @dataclass(frozen=True)
 class Gateway:
-    """Calls tools for one agent in one task: known, valid, allowed, approved, then run and recorded, in this order."""
+    """Calls tools for one agent in one task.
+
+    A call passes stages, each of which may refuse it: known, valid, in scope, approved. What passes is run and
+    recorded. A call that was begun or refused before is not judged again: the journal has the answer.
+    """
 
     run: Run
     task: str
@@ -27,7 +67,7 @@ class Gateway:
     agent: str
     tools: Mapping[str, Tool]
     """What the agent was offered, by exact name."""
-    check: Callable[[Tool, Data], Verdict]
+    check: Callable[[Wanted], Verdict]
     """The scope, and whatever else has a say."""
     context: Callable[[str], ToolContext]
     """From the path of a call to what the tool may know."""
@@ -45,102 +85,172 @@ class Gateway:
         Raises:
             Waiting: A person has to decide first.
         """
+        held = self.run.result(path, task=self.task)
+        if held is not None and not held.get("fingerprint"):
+            return self._read(call, held)  # it was refused
+        try:
+            wanted = self._valid(call, self._known(call), path, reason)
+            wanted = self._begun(wanted) or await self._cleared(wanted)
+        except Refused as no:
+            return self.refuse(call, path, no)
+        return self._read(call, await self._run(wanted))
+
+    def refuse(self, call: ToolCall, path: str, no: Refused) -> ChatMessage:
+        """Record that nothing was called, and tell the model why."""
+        why = self.run.redactor.text(no.why)
+        self._checked(path, call.name, "deny", no.by, why, call.arguments)
+        return self._read(call, self._record(call, no.outcome, why, path, ""))
+
+    # The stages
+
+    def _known(self, call: ToolCall) -> Tool:
         tool = self.tools.get(call.name)
         if tool is None:
-            return self.refuse(call, path, "unknown_tool", "known", unknown_tool(call.name, list(self.tools)))
-        try:
-            arguments = self.run.redactor.data(parse_arguments(call.arguments, tool))
-            convert_arguments(
-                arguments, tool
-            )  # a type's own validator may refuse what the schema lets through
-        except InvalidArguments as error:
-            return self.refuse(call, path, "invalid", "arguments", str(error))
-        match self._verdict(tool, arguments):
-            case Deny(why) | Revise(why):
-                return self.refuse(call, path, "denied", "scope", why)
-            case Ask(question):
-                self._checked(path, tool.name, "ask", "scope", question, arguments)
-                decision = ask(
-                    self.run,
-                    path,
-                    "tool",
-                    question,
-                    task=self.task,
-                    agent=self.agent,
-                    tool=tool.name,
-                    arguments=arguments,
-                    reason=reason,
-                )
-                if not decision.approved:
-                    said = f": {decision.note}" if decision.note else "."
-                    return self.refuse(call, path, "denied", "approval", f"A person denied this call{said}")
-            case Allow():
-                self._checked(path, tool.name, "allow", "scope", "")
-        finished = await self._run(call, tool, arguments, path)
-        text = self.run.message(finished["message"], task=self.task).content
-        return ChatMessage("tool", text, tool_call_id=call.id)
+            raise Refused("unknown_tool", "known", unknown_tool(call.name, list(self.tools)))
+        return tool
 
-    def _verdict(self, tool: Tool, arguments: Data) -> Verdict:
+    def _valid(self, call: ToolCall, tool: Tool, path: str, reason: str) -> Wanted:
+        arguments = self._arguments(tool, call.arguments)
+        return Wanted(call, path, reason, tool, arguments, fingerprint(tool.name, canonical(arguments)))
+
+    def _arguments(self, tool: Tool, raw: str) -> Data:
+        try:
+            arguments = self.run.redactor.data(parse_arguments(raw, tool))
+            # Without the secrets in them they may no longer be what the tool takes.
+            return parse_arguments(json.dumps(arguments), tool)
+        except InvalidArguments as error:
+            raise Refused("invalid", "arguments", str(error)) from error
+
+    def _begun(self, wanted: Wanted) -> Wanted | None:
+        """Return a call as it was begun in this process or an earlier one; `None` where it was not."""
+        begun = self.run.begun(wanted.path, task=self.task)
+        if begun is None:
+            return None
+        return replace(wanted, arguments=begun["arguments"], approval=begun.get("approval", ""))
+
+    async def _cleared(self, wanted: Wanted) -> Wanted:
+        """Take a call through all that may refuse it, in this order."""
+        return await self._approved(self._in_scope(wanted))
+
+    def _in_scope(self, wanted: Wanted) -> Wanted:
+        match self._verdict(wanted):
+            case Deny(why) | Revise(why):
+                raise Refused("denied", "scope", why)
+            case Ask(question):
+                return replace(wanted, question=question)
+            case Allow():
+                return wanted
+
+    async def _approved(self, wanted: Wanted) -> Wanted:
+        """Have a person decide where one must; take edited arguments through the same stages."""
+        if not wanted.question:
+            self._checked(wanted.path, wanted.tool.name, "allow", "scope", "")
+            return wanted
+        self._checked(wanted.path, wanted.tool.name, "ask", "scope", wanted.question, wanted.arguments)
+        attempt, objection = 1, ""
+        while True:
+            decision = await self._ask(wanted, attempt, objection)
+            if not decision.approved:
+                said = f": {decision.note}" if decision.note else "."
+                raise Refused("denied", "approval", f"A person denied this call{said}")
+            approved = replace(wanted, approval=decision.id)
+            if decision.arguments is None:
+                return approved
+            try:
+                return self._edited(approved, decision.arguments)
+            except Refused as no:
+                attempt, objection = attempt + 1, f"The edited arguments were not accepted: {no.why}"
+
+    def _edited(self, wanted: Wanted, arguments: Data) -> Wanted:
+        """Return a call with the arguments that a person put in; they have to pass what came before."""
+        arguments = self._arguments(wanted.tool, json.dumps(arguments))
+        return self._in_scope(replace(wanted, arguments=arguments, changed=True))
+
+    async def _ask(self, wanted: Wanted, attempt: int, objection: str) -> Decision:
+        tool = wanted.tool
+        about = {"tool": tool.name, "definition": tool.definition, "arguments": wanted.arguments}
+        told = {"reason": wanted.reason, "objection": objection}
+        question = Question(
+            wanted.path,
+            "tool",
+            wanted.question,
+            self.task,
+            self.agent,
+            about,
+            {name: text for name, text in told.items() if text},
+            attempt,
+        )
+        return await ask(self.run, question)
+
+    def _verdict(self, wanted: Wanted) -> Verdict:
         """Return what the check says; one that breaks denies."""
         try:
-            verdict = self.check(tool, arguments)
+            verdict = self.check(wanted)
         except Exception as error:  # noqa: BLE001  a check may be code that we do not own
             return Deny(f"The check failed: {type(error).__name__}: {error}")
         if not isinstance(verdict, Allow | Ask | Deny | Revise):  # pyright: ignore[reportUnnecessaryIsInstance]
             return Deny(f"The check failed: it returned {verdict!r:.100}, which is no verdict.")
         return verdict
 
-    async def _run(self, call: ToolCall, tool: Tool, arguments: Data, path: str) -> Data:
+    # What passed them
+
+    async def _run(self, wanted: Wanted) -> Data:
         """Run a tool once per run; where it may have happened already, ask a person."""
+        while True:
+            try:
+                return await self._step(wanted)
+            except UnknownOutcome as unknown:
+                attempt = unknown.attempt + 1
+            decision = await self._ask_again(wanted, attempt)
+            if not decision.approved:
+                break
+            self.run.settle(wanted.path, task=self.task)
+            wanted = replace(wanted, approval=decision.id)
+        said = f" A person says: {decision.note}" if decision.note else ""
+        text = f"'{wanted.tool.name}' was begun and it is not known whether it happened. It must not be repeated.{said}"
+        return self._record(wanted.call, "unknown", text, wanted.path, wanted.mark, attempt)
+
+    async def _step(self, wanted: Wanted) -> Data:
+        tool, path = wanted.tool, wanted.path
         repeatable = tool.reads_only or tool.idempotent
-        mark = fingerprint(tool.name, canonical(arguments))
         intent = {
             "tool": tool.name,
-            "arguments": arguments,
+            "arguments": wanted.arguments,
             "effects": list(tool.effects),
             "idempotent": tool.idempotent,
             "key": fingerprint(self.run.id, path),
-            "fingerprint": mark,
+            "fingerprint": wanted.mark,
         }
 
         async def do(_attempt: int) -> Data:
             if tool.name in self.inner:
-                text = await self.inner[tool.name](arguments, path)
-                return self._result(
-                    call, Outcome("ok", text, received=len(text), selected=len(text)), path, mark
-                )
-            outcome = await execute(tool, convert_arguments(arguments, tool), self.context(path))
+                text = await self.inner[tool.name](wanted.arguments, path)
+                return self._result(wanted, Outcome("ok", text, received=len(text), selected=len(text)))
+            outcome = await execute(tool, convert_arguments(wanted.arguments, tool), self.context(path))
             if outcome.outcome == "timeout" and not repeatable:
                 raise LostOutcome(outcome.text)
-            return self._result(call, outcome, path, mark)
+            return self._result(wanted, outcome)
 
-        try:
-            return await self.run.step(
-                path, "tool", intent, do, task=self.task, agent=self.agent, repeatable=repeatable
-            )
-        except UnknownOutcome as unknown:
-            next_attempt = unknown.attempt + 1
-            decision = ask(
-                self.run,
-                path,
-                "unknown",
-                f"'{tool.name}' was begun and nobody knows whether it happened. Run it again?",
-                task=self.task,
-                agent=self.agent,
-                attempt=next_attempt,
-                tool=tool.name,
-                arguments=arguments,
-            )
-        if decision.approved:
-            self.run.settle(path, task=self.task)
-            return await self._run(call, tool, arguments, path)
-        said = f" A person says: {decision.note}" if decision.note else ""
-        text = (
-            f"'{tool.name}' was begun and it is not known whether it happened. It must not be repeated.{said}"
+        return await self.run.step(
+            path,
+            "tool",
+            intent,
+            do,
+            task=self.task,
+            agent=self.agent,
+            repeatable=repeatable,
+            approval=wanted.approval,
         )
-        return self._record(call, "unknown", text, path, mark, attempt=next_attempt)
 
-    def _result(self, call: ToolCall, outcome: Outcome, path: str, mark: str) -> Data:
+    async def _ask_again(self, wanted: Wanted, attempt: int) -> Decision:
+        """Ask whether to run once more what may have happened."""
+        tool = wanted.tool
+        about = {"tool": tool.name, "definition": tool.definition, "arguments": wanted.arguments}
+        text = f"'{tool.name}' was begun and nobody knows whether it happened. Run it again?"
+        question = Question(wanted.path, "unknown", text, self.task, self.agent, about, attempt=attempt)
+        return await ask(self.run, question)
+
+    def _result(self, wanted: Wanted, outcome: Outcome) -> Data:
         details: Data = {
             "received": outcome.received,
             "selected": outcome.selected,
@@ -150,14 +260,18 @@ class Gateway:
             details["full"] = outcome.full
         if outcome.error:
             details["error"] = outcome.error
-        message = self._say(call, self.run.redactor.text(outcome.text), path)
+        text = self.run.redactor.text(outcome.text)
+        if wanted.changed:
+            text = f"A person changed the arguments to {canonical(wanted.arguments)}. The result:\n{text}"
         return {
-            "tool": call.name,
+            "tool": wanted.tool.name,
             "outcome": outcome.outcome,
-            "message": message,
-            "fingerprint": mark,
+            "message": self._say(wanted.call, text, wanted.path),
+            "fingerprint": wanted.mark,
             **details,
         }
+
+    # The record
 
     def _checked(self, path: str, tool: str, verdict: str, by: str, why: str, arguments: Any = None) -> None:
         data = {"tool": tool, "verdict": verdict, "by": by}
@@ -165,16 +279,10 @@ class Gateway:
             data |= {"why": why, "arguments": arguments}
         self.run.record("tool.checked", path, data, task=self.task, agent=self.agent)
 
-    def refuse(self, call: ToolCall, path: str, outcome: str, by: str, why: str) -> ChatMessage:
-        """Record that nothing was called, and tell the model why."""
-        why = self.run.redactor.text(why)
-        self._checked(path, call.name, "deny", by, why, call.arguments)
-        self._record(call, outcome, why, path, "")
-        return ChatMessage("tool", why, tool_call_id=call.id)
-
     def _record(
         self, call: ToolCall, outcome: str, text: str, path: str, mark: str, attempt: int = 1
     ) -> Data:
+        """Record what a call came to that was not made, or not made again."""
         data = {
             "tool": call.name,
             "outcome": outcome,
@@ -182,9 +290,13 @@ class Gateway:
             "fingerprint": mark,
             "selected": len(text),
         }
-        self.run.record("tool.finished", path, data, task=self.task, agent=self.agent, attempt=attempt)
+        self.run.answer(path, "tool", data, task=self.task, agent=self.agent, attempt=attempt)
         return data
 
     def _say(self, call: ToolCall, text: str, path: str) -> str:
         message = ChatMessage("tool", text, tool_call_id=call.id)
         return self.run.say(message, path, task=self.task, agent=self.agent)
+
+    def _read(self, call: ToolCall, finished: Data) -> ChatMessage:
+        text = self.run.message(finished["message"], task=self.task).content
+        return ChatMessage("tool", text, tool_call_id=call.id)

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, get_args, overload
 
+from crewkit.core.messages import canonical, fingerprint
 from crewkit.errors import DefinitionError
 from crewkit.memory.base import Hit, Record
 
@@ -117,6 +118,17 @@ class Tool:
     def reads_only(self) -> bool:
         """Nothing changes by calling it."""
         return set(self.effects) <= {"read"}
+
+    @cached_property
+    def definition(self) -> str:
+        """Hash of what it promises: an approval of a call holds for this tool and no other."""
+        return fingerprint(
+            self.name,
+            self.description,
+            canonical(self.parameters),
+            ",".join(self.effects),
+            str(self.idempotent),
+        )
 
     @cached_property
     def validator(self) -> Validator:

@@ -39,8 +39,10 @@ async def test_a_person_is_asked_before_a_tool_with_effects(make_options, decide
         "kind": "tool",
         "question": "May 'send' (write and external) be called?",
         "tool": "send",
+        "definition": asked.data["definition"],
         "arguments": {"text": "a"},
-        "reason": "",
+        "binding": asked.data["binding"],
+        "expires": asked.data["expires"],
     }
     decide(result.run_id)
     resumed = await crew.resume(result.run_id, make_options())

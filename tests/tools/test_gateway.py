@@ -15,7 +15,7 @@ from crewkit.journal.redact import Redactor
 from crewkit.journal.run import Run
 from crewkit.journal.writer import Writer
 from crewkit.models.scripted import ScriptedModel, call
-from crewkit.tools.gateway import Gateway
+from crewkit.tools.gateway import Gateway, Wanted
 
 SECRET = "tops3cret-value-42"
 
@@ -56,7 +56,7 @@ async def through_a_check(runs: Any, check: Any, called: list[str]) -> tuple[str
     return message.content, list(runs.events("r-1"))
 
 
-def raises(tool: Tool, arguments: dict[str, Any]) -> Verdict:
+def raises(wanted: Wanted) -> Verdict:
     raise LookupError("no policy")
 
 
@@ -64,11 +64,11 @@ def raises(tool: Tool, arguments: dict[str, Any]) -> Verdict:
     ("check", "said"),
     [
         (raises, "The check failed: LookupError: no policy"),
-        (lambda tool, arguments: None, "The check failed: it returned None, which is no verdict."),
-        (lambda tool, arguments: True, "The check failed: it returned True, which is no verdict."),
-        (lambda tool, arguments: Allow, "which is no verdict."),
-        (lambda tool, arguments: Deny("Not today."), "Not today."),
-        (lambda tool, arguments: Revise("Shorter."), "Shorter."),
+        (lambda wanted: None, "The check failed: it returned None, which is no verdict."),
+        (lambda wanted: True, "The check failed: it returned True, which is no verdict."),
+        (lambda wanted: Allow, "which is no verdict."),
+        (lambda wanted: Deny("Not today."), "Not today."),
+        (lambda wanted: Revise("Shorter."), "Shorter."),
     ],
 )
 async def test_a_check_that_does_not_allow_denies(runs, check: Any, said: str):
@@ -85,7 +85,7 @@ async def test_a_check_sees_the_arguments_and_its_verdict_is_recorded_before_the
     seen: list[Any] = []
     called: list[str] = []
     answer, events = await through_a_check(
-        runs, lambda tool, arguments: seen.append((tool.name, arguments)) or Allow(), called
+        runs, lambda wanted: seen.append((wanted.tool.name, wanted.arguments)) or Allow(), called
     )
     assert (answer, called, seen) == ("sent", ["hello"], [("send", {"text": "hello"})])
     assert [e.type for e in events if e.type.startswith("tool.")] == [

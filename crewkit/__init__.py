@@ -33,7 +33,7 @@ if TYPE_CHECKING:
         ToolError,
     )
     from crewkit.memory.base import Hit, Record
-    from crewkit.models.route import Need, Route
+    from crewkit.models.route import Capable, Route
     from crewkit.tools.tool import Tool, ToolContext, tool, tool_from_schema
 
 __version__ = "0.1.0"
@@ -42,6 +42,7 @@ _ROOMS = {
     "Agent": "agents.agent",
     "Allow": "core.verdict",
     "Ask": "core.verdict",
+    "Capable": "models.route",
     "Crew": "crew.crew",
     "CrewkitError": "errors",
     "DefinitionError": "errors",
@@ -56,7 +57,6 @@ _ROOMS = {
     "LimitExceeded": "errors",
     "Limits": "core.limits",
     "ModelError": "errors",
-    "Need": "models.route",
     "Options": "crew.options",
     "Record": "memory.base",
     "ReplayError": "errors",
@@ -81,6 +81,7 @@ __all__ = [
     "Agent",
     "Allow",
     "Ask",
+    "Capable",
     "Crew",
     "CrewkitError",
     "DefinitionError",
@@ -95,7 +96,6 @@ __all__ = [
     "LimitExceeded",
     "Limits",
     "ModelError",
-    "Need",
     "Options",
     "Record",
     "ReplayError",

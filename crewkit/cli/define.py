@@ -159,12 +159,12 @@ def _unusable(crew: Crew, job: Job) -> list[str]:
 
 
 def _model(crew: Crew, job: Job) -> str:
-    from crewkit.models.route import Need
+    from crewkit.models.route import Capable
 
     given = job.task.model or (job.agent.model if job.agent else None) or crew.model
     if given is None:
         return "from --model or CREWKIT_MODEL, else offline"
-    if isinstance(given, str | Need):
+    if isinstance(given, str | Capable):
         return str(given)
     several = given if isinstance(given, list | tuple) else [given]
     return ", then ".join(

@@ -61,7 +61,7 @@ class Crew:
     model: ModelSpec = None
     """For agents that have none of their own. `None`: `--model`, `CREWKIT_MODEL`, or the offline model."""
     models: Mapping[str, Route] = field(default_factory=dict[str, Route])
-    """The model table: routes by the names that `model=` uses, and among which a `Need` chooses."""
+    """The model table: routes by the names that `model=` uses, and among which a `Capable` chooses."""
     limits: Limits = field(default_factory=Limits)
     scope: Scope | None = None
     """Narrows what everyone in the crew may do."""

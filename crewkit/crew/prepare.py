@@ -17,7 +17,7 @@ from crewkit.crew.crew import REQUIRED, Crew
 from crewkit.crew.options import Options
 from crewkit.errors import DefinitionError, InputError, RunError, did_you_mean
 from crewkit.models.base import Model
-from crewkit.models.route import Health, Need, Route
+from crewkit.models.route import Capable, Health, Route
 
 Data = dict[str, Any]
 
@@ -101,7 +101,7 @@ def resolve_models(
         if spec is None:
             continue
         routes = tables[max((prefix for prefix in tables if path.startswith(prefix)), key=len)]
-        mark = f"{id(routes)} {spec!r}" if isinstance(spec, str | Need) else f"{id(spec)}"
+        mark = f"{id(routes)} {spec!r}" if isinstance(spec, str | Capable) else f"{id(spec)}"
         if mark not in made:
             made[mark] = resolve(
                 spec,
@@ -159,7 +159,7 @@ def beginning(
     def named(path: str, spec: ModelSpec) -> Any:
         if isinstance(spec, str):
             return spec
-        if isinstance(spec, Need):
+        if isinstance(spec, Capable):
             return spec.to_data()
         if isinstance(spec, Sequence) and all(isinstance(each, str) for each in spec):
             return list(spec)

@@ -12,7 +12,7 @@ from crewkit.models.base import Model
 from crewkit.models.http import is_loopback, refuse_real_model
 from crewkit.models.prices import Prices
 from crewkit.models.retry import RetryingModel
-from crewkit.models.route import Health, Need, Route, Table
+from crewkit.models.route import Capable, Health, Route, Table
 from crewkit.resilience.retry import Retry
 
 OFFLINE = "offline"
@@ -52,7 +52,7 @@ _KEYLESS = ("bedrock", "vertex_ai", "sagemaker", "litellm_proxy", "llamafile", "
 
 
 def resolve(
-    spec: str | Need | Sequence[str | Model] | Model,
+    spec: str | Capable | Sequence[str | Model] | Model,
     *,
     environ: Mapping[str, str],
     offline: Callable[[], Model],
@@ -95,7 +95,7 @@ def resolve(
         return _in_order([each if not isinstance(each, str) else one(each, own) for each in _names(of.model)])
 
     table = Table(routes or {}, route, prices, health)
-    if isinstance(spec, Need):
+    if isinstance(spec, Capable):
         return table.needed(spec)
     names = _names(spec)
     if routes and all(isinstance(each, str) and each in table for each in names):

@@ -66,8 +66,8 @@ class Route:
 
 
 @dataclass(frozen=True)
-class Need:
-    """What a model has to be able to do, in the place of a model's name: `Agent(…, model=Need("strong"))`."""
+class Capable:
+    """What a model has to be able to do, in the place of a model's name: `Agent(…, model=Capable("strong"))`."""
 
     capabilities: tuple[str, ...] = ()
     context: int = 0
@@ -77,7 +77,7 @@ class Need:
 
     def __init__(self, *capabilities: str, context: int = 0, prefer: Preference = "listed") -> None:
         if prefer not in ("listed", "cheap", "fast"):
-            raise DefinitionError(f"Need(prefer={prefer!r}): it is one of 'listed', 'cheap', 'fast'.")
+            raise DefinitionError(f"Capable(prefer={prefer!r}): it is one of 'listed', 'cheap', 'fast'.")
         object.__setattr__(self, "capabilities", capabilities)
         object.__setattr__(self, "context", context)
         object.__setattr__(self, "prefer", prefer)
@@ -89,7 +89,7 @@ class Need:
 
     def to_data(self) -> Data:
         """Return it as JSON data."""
-        return {"need": list(self.capabilities), "context": self.context, "prefer": self.prefer}
+        return {"capable": list(self.capabilities), "context": self.context, "prefer": self.prefer}
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ class Routed:
     """A model that is one of several routes, chosen for each request."""
 
     def __init__(
-        self, name: str, need: Need, candidates: Sequence[Candidate], health: Health | None = None
+        self, name: str, need: Capable, candidates: Sequence[Candidate], health: Health | None = None
     ) -> None:
         self.name = name
         """The route's name, or what is needed in words."""
@@ -314,9 +314,9 @@ class Table:
 
     def named(self, *names: str) -> Routed:
         """Return the model that the names of routes mean: theirs in this order, then their fallbacks'."""
-        return Routed(",".join(names), Need(), self._with_fallbacks(names), self._health)
+        return Routed(",".join(names), Capable(), self._with_fallbacks(names), self._health)
 
-    def needed(self, need: Need) -> Routed:
+    def needed(self, need: Capable) -> Routed:
         """Return the model that a need means: all routes that can, in the order that it prefers.
 
         Raises:

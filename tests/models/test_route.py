@@ -9,7 +9,7 @@ from crewkit.errors import DefinitionError, ModelError
 from crewkit.journal.sqlite import SqliteJournal
 from crewkit.models.base import Answer, Request, Usage, Watch
 from crewkit.models.resolve import resolve
-from crewkit.models.route import Health, Need, Route, Routed
+from crewkit.models.route import Capable, Health, Route, Routed
 from crewkit.models.scripted import ScriptedModel
 
 ASKED = Request((ChatMessage("user", "How high is the tide?"),), max_tokens=1000)
@@ -37,7 +37,7 @@ def broken(name: str) -> ScriptedModel:
     return ScriptedModel(lambda _: ModelError(f"{name} is down", retryable=True), name=name)
 
 
-def routed(routes: dict[str, Route], spec: object = Need(), health: Health | None = None) -> Routed:
+def routed(routes: dict[str, Route], spec: object = Capable(), health: Health | None = None) -> Routed:
     model = resolve(spec, environ={}, offline=lambda: says("offline"), routes=routes, health=health)  # type: ignore[arg-type]
     assert isinstance(model, Routed)
     return model
@@ -53,22 +53,22 @@ TABLE = {
 @pytest.mark.parametrize(
     ("need", "order"),
     [
-        (Need(), ["big", "small", "quick"]),
-        (Need(prefer="cheap"), ["small", "quick", "big"]),
-        (Need(prefer="fast"), ["quick", "small", "big"]),
-        (Need("strong"), ["big"]),
-        (Need("tools", prefer="cheap"), ["small", "big"]),
-        (Need("small"), ["small"]),
-        (Need(context=100_000, prefer="cheap"), ["quick", "big"]),
+        (Capable(), ["big", "small", "quick"]),
+        (Capable(prefer="cheap"), ["small", "quick", "big"]),
+        (Capable(prefer="fast"), ["quick", "small", "big"]),
+        (Capable("strong"), ["big"]),
+        (Capable("tools", prefer="cheap"), ["small", "big"]),
+        (Capable("small"), ["small"]),
+        (Capable(context=100_000, prefer="cheap"), ["quick", "big"]),
     ],
 )
-def test_a_need_is_met_by_the_routes_that_can_in_the_order_it_prefers(need: Need, order: list[str]):
+def test_a_need_is_met_by_the_routes_that_can_in_the_order_it_prefers(need: Capable, order: list[str]):
     choice = routed(TABLE, need).choose(ASKED, 100, None)
     assert [each.name for each in choice.order] == order
 
 
 def test_what_cannot_take_the_request_is_left_out_and_what_is_too_dear_comes_last():
-    choice = routed(TABLE, Need()).choose(ASKED, 50_000, 0.2)
+    choice = routed(TABLE, Capable()).choose(ASKED, 50_000, 0.2)
     assert [each.name for each in choice.order] == ["quick", "big"]
     why = {each["route"]: each["why"] for each in choice.to_data()["considered"]}
     assert why["small"] == "left out: 51,000 tokens do not fit into its 8,000"
@@ -88,7 +88,7 @@ async def test_a_route_is_asked_by_its_name_and_its_fallbacks_after_it():
 
 async def test_a_route_that_keeps_failing_is_put_last_for_a_while():
     clock = Clock()
-    model = routed({"a": Route(broken("x")), "b": Route(says("y"))}, Need(), Health(clock))
+    model = routed({"a": Route(broken("x")), "b": Route(says("y"))}, Capable(), Health(clock))
     for order in (["a", "b"], ["a", "b"], ["b", "a"]):
         assert [each.name for each in model.choose(ASKED, 10, None).order] == order
         await model.answer(ASKED, Watch())
@@ -121,9 +121,9 @@ def test_a_need_that_nothing_meets_says_what_each_route_lacks():
     with pytest.raises(
         DefinitionError, match=r"a model for vision and strong.*small: it is not known for vision"
     ):
-        routed(TABLE, Need("vision", "strong"))
+        routed(TABLE, Capable("vision", "strong"))
     with pytest.raises(DefinitionError, match="The table is empty"):
-        routed({}, Need("vision"))
+        routed({}, Capable("vision"))
 
 
 @tool(effects="read")
@@ -141,7 +141,7 @@ def begun(journal: SqliteJournal, run: str) -> list[dict]:
 
 
 async def test_every_choice_stands_in_the_transcript_with_its_reasons(tmp_path):
-    agent = Agent("A", "Work.", model=Need("strong", prefer="cheap"))
+    agent = Agent("A", "Work.", model=Capable("strong", prefer="cheap"))
     cheap = Task("cheap", "Do it.", agent=agent, model="small")
     strong = Task("strong", "Do it.", agent=agent)
     crew = Crew([cheap, strong], models=TABLE, limits=Limits(usd=1))
@@ -157,7 +157,9 @@ async def test_every_choice_stands_in_the_transcript_with_its_reasons(tmp_path):
 
 async def test_what_is_left_of_the_budget_decides(tmp_path):
     models = {"dear": Route(says("dear"), usd=(100, 400)), "cheap": Route(says("cheap"), usd=(1, 1))}
-    tasks = [Task(name, "Do it.", agent=Agent("A", "Work.", model=Need(), max_tokens=1000)) for name in "ab"]
+    tasks = [
+        Task(name, "Do it.", agent=Agent("A", "Work.", model=Capable(), max_tokens=1000)) for name in "ab"
+    ]
     crew = Crew(
         [tasks[0], Task("b", "Do it.", agent=tasks[1].agent, needs=["a"])],
         models=models,
@@ -170,7 +172,7 @@ async def test_what_is_left_of_the_budget_decides(tmp_path):
 
 async def test_failures_of_earlier_runs_are_known(tmp_path):
     models = {"a": Route(broken("x"), retries=0), "b": Route(says("y"))}
-    crew = Crew([Task("t", "Do it.", agent=Agent("A", "Work.", model=Need()))], models=models)
+    crew = Crew([Task("t", "Do it.", agent=Agent("A", "Work.", model=Capable()))], models=models)
     with journal_of(tmp_path) as journal:
         for order in (["a", "b"], ["a", "b"], ["b", "a"]):
             result = await crew.run(options=Options(journal=journal))
@@ -184,11 +186,11 @@ async def test_a_resumed_run_keeps_the_route_that_a_step_began_with(tmp_path):
             raise SystemError("the process dies here")
 
     crew = Crew(
-        [Task("t", "Do it.", agent=Agent("A", "Work.", model=Need(prefer="cheap")))],
+        [Task("t", "Do it.", agent=Agent("A", "Work.", model=Capable(prefer="cheap")))],
         models={"a": Route(Dying([]), usd=(1, 1)), "b": Route(says("y"), usd=(2, 2))},
     )
     again = Crew(
-        [Task("t", "Do it.", agent=Agent("A", "Work.", model=Need(prefer="cheap")))],
+        [Task("t", "Do it.", agent=Agent("A", "Work.", model=Capable(prefer="cheap")))],
         models={"a": Route(says("x"), usd=(3, 3)), "b": Route(says("y"), usd=(2, 2))},
     )
     with journal_of(tmp_path) as journal:

@@ -1,7 +1,8 @@
-"""What tests of whole crews share: a journal of their own, and what a person does to it from elsewhere."""
+"""What tests of whole crews share: journals of their own, and what a person does to them from elsewhere."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,30 @@ from crewkit.core.events import Draft
 from crewkit.crew.options import Options
 from crewkit.journal.base import Journal, Write
 from crewkit.journal.sqlite import SqliteJournal
+from crewkit.testing.postgres import PostgresServer
 
 MakeOptions = Callable[..., Options]
 Decide = Callable[..., list[str]]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A server for all tests; a test that stops it starts it again."""
+    try:
+        server = PostgresServer()
+    except FileNotFoundError as missing:
+        if os.environ.get("CI"):
+            pytest.fail(str(missing))
+        pytest.skip(str(missing))
+    with server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """An empty database."""
+    with postgres.database() as url:
+        yield url
 
 
 @pytest.fixture

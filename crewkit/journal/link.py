@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import select
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from crewkit.errors import InputError, JournalError
@@ -19,6 +21,9 @@ T = TypeVar("T")
 
 _FIRST_PATIENCE = 3.0
 """Seconds for a server that was never reached: it may be starting, or its name is wrong."""
+
+_PARTING = 2.0
+"""Seconds to wait for the answer to a last statement."""
 
 _LONGEST_PAUSE = 1.0
 """Seconds between two attempts, at most."""
@@ -139,10 +144,16 @@ class Link:
         """The connection was not lost, as far as this side knows."""
         return self._connection is not None and not self._connection.closed
 
-    def close(self) -> None:
-        """Close the connection for good."""
+    def close(self, parting: bytes = b"") -> None:
+        """Close the connection for good.
+
+        Args:
+            parting: A last statement, where the connection is open. A server that does not answer it is left.
+        """
         self._closed.set()  # ends the retries of whoever has the lock
         with self._lock:
+            if parting and self._connection is not None and not self._connection.closed:
+                _part(self._connection, parting)
             self._drop()
 
     def _connected(self) -> Connection:
@@ -206,6 +217,15 @@ class Link:
 
     def _is_closed(self) -> JournalError:
         return JournalError(f"The journal {self.where}: it is closed in this process.")
+
+
+def _part(db: Connection, statement: bytes) -> None:
+    """Say a last thing and wait for the answer, but not for long: the network may be gone."""
+    from psycopg import Error
+
+    with suppress(Error, OSError):
+        db.pgconn.send_query(statement)
+        select.select([db.pgconn.socket], [], [], _PARTING)
 
 
 def _quieten() -> None:

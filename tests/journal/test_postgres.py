@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import glob
 import itertools
 import json
 import os
-import pwd
 import select
-import shutil
-import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
 
-import psycopg
 import pytest
 
 from crewkit import Agent, Crew, Task
@@ -36,154 +29,26 @@ from crewkit.journal.postgres import PostgresJournal
 from crewkit.models.base import Request
 from crewkit.models.scripted import ScriptedModel
 from crewkit.testing.journal import JournalConformance, note, started
+from crewkit.testing.postgres import PostgresServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-PASSWORD = "s3cret-%2Fpass"
-
-
-class Server:
-    """A PostgreSQL in a folder, run by a user without rights."""
-
-    def __init__(self, folder: Path, binaries: Path) -> None:
-        self.folder = folder
-        self.binaries = binaries
-        self.data = folder / "data"
-        self.user = _unprivileged()
-        self.port = _free_port()
-        self.process: subprocess.Popen[bytes] | None = None
-        folder.chmod(0o755)
-        if self.user:
-            shutil.chown(folder, self.user)
-        self._run("initdb", "-D", str(self.data), "-U", "tester", "-E", "UTF8", "--locale=C", "-A", "trust")
-
-    def url(self, database: str = "postgres") -> str:
-        return f"postgresql://tester:{PASSWORD}@127.0.0.1:{self.port}/{database}"
-
-    def start(self) -> None:
-        settings = {
-            "listen_addresses": "127.0.0.1",
-            "port": str(self.port),
-            "unix_socket_directories": str(self.folder),
-            "fsync": "on",
-            "logging_collector": "off",
-        }
-        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [self.binaries / "postgres", "-D", self.data, *options],
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-                user=self.user,
-                group=self.user and pwd.getpwnam(self.user).pw_gid,
-                extra_groups=[] if self.user else None,
-                start_new_session=True,
-            )
-        self._wait()
-
-    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
-        """Stop it: SIGINT is fast, SIGQUIT immediate (as a crash)."""
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(how)
-            self.process.wait(30)
-        self.process = None
-
-    def crash(self) -> None:
-        """Stop as a crash does, and come back."""
-        self.stop(signal.SIGQUIT)
-        self.start()
-
-    def execute(self, *statements: str, database: str = "postgres") -> list[tuple[object, ...]]:
-        rows = []
-        with psycopg.connect(self.url(database), autocommit=True) as db:
-            for statement in statements:
-                cursor = db.execute(statement.encode())
-                rows = cursor.fetchall() if cursor.description else []
-        return rows
-
-    def _run(self, *command: str) -> None:
-        done = subprocess.run(
-            [self.binaries / command[0], *command[1:]],
-            cwd=self.folder,
-            user=self.user,
-            group=self.user and pwd.getpwnam(self.user).pw_gid,
-            extra_groups=[] if self.user else None,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-
-    def _wait(self) -> None:
-        for _ in range(600):
-            try:
-                psycopg.connect(self.url(), connect_timeout=2).close()
-            except psycopg.OperationalError:
-                assert self.process
-                assert self.process.poll() is None, (self.folder / "log").read_text()[-2000:]
-                time.sleep(0.05)
-            else:
-                return
-        raise AssertionError("PostgreSQL did not come up:\n" + (self.folder / "log").read_text()[-2000:])
-
-
-def _unprivileged() -> str | None:
-    """PostgreSQL refuses to be run by root."""
-    if os.getuid() != 0:
-        return None
-    names = {user.pw_name for user in pwd.getpwall()}
-    return "postgres" if "postgres" in names else "nobody"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def _binaries() -> Path | None:
-    folders = [*os.environ["PATH"].split(":"), *sorted(glob.glob("/usr/lib/postgresql/*/bin"), reverse=True)]
-    has_both = (f for f in folders if all((Path(f) / name).exists() for name in ("initdb", "postgres")))
-    found = next(has_both, None)
-    return Path(found) if found else None
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    binaries = _binaries()
-    if binaries is None:
-        missing = "PostgreSQL is missing: no initdb and postgres on PATH or in /usr/lib/postgresql/*/bin."
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    # Not pytest's folder, which only its user may enter; and a socket's path has to be short.
-    folder = Path(tempfile.mkdtemp(prefix="crewkit-pg-"))
-    server = Server(folder, binaries)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop(signal.SIGQUIT)
-        shutil.rmtree(folder)
-
-
-_numbers = itertools.count()
+PASSWORD = PostgresServer.password
 
 
 @pytest.fixture
-def database(server: Server) -> Iterator[str]:
-    name = f"d{next(_numbers)}"
-    server.execute(f"CREATE DATABASE {name}")
-    yield name
-    if server.process is None:
-        server.start()
-    server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+def server(postgres: PostgresServer) -> PostgresServer:
+    return postgres
 
 
 @pytest.fixture
-def url(server: Server, database: str) -> str:
-    return server.url(database)
+def url(postgres_url: str) -> str:
+    return postgres_url
+
+
+@pytest.fixture
+def database(url: str) -> str:
+    return url.rpartition("/")[2]
 
 
 @pytest.fixture
@@ -607,7 +472,7 @@ class Wire:
 
 
 @pytest.fixture
-def wire(server: Server) -> Iterator[Wire]:
+def wire(server: PostgresServer) -> Iterator[Wire]:
     wire = Wire(server.port)
     yield wire
     wire.close()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from crewkit.crew.crew import Crew, Input
     from crewkit.crew.options import Options
     from crewkit.crew.result import Report, Result
-    from crewkit.crew.task import Task
+    from crewkit.crew.task import Task, any_of
     from crewkit.errors import (
         CrewkitError,
         DefinitionError,
@@ -72,6 +72,7 @@ _ROOMS = {
     "ToolContext": "tools.tool",
     "ToolError": "errors",
     "Verdict": "core.verdict",
+    "any_of": "crew.task",
     "ask_colleague": "agents.delegate",
     "tool": "tools.tool",
     "tool_from_schema": "tools.tool",
@@ -111,6 +112,7 @@ __all__ = [
     "ToolContext",
     "ToolError",
     "Verdict",
+    "any_of",
     "ask_colleague",
     "tool",
     "tool_from_schema",

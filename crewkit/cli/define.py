@@ -91,8 +91,10 @@ def _loaded(target: str) -> Crew:
 def _print_job(crew: Crew, job: Job) -> None:
     from crewkit.crew.graph import worker
 
-    needs: list[Span] = [(f"  after {', '.join(job.needs)}", "dim")] if job.needs else []
+    needs: list[Span] = [(f"  after {job.after}", "dim")] if job.needs else []
     say_spans([("  task ", ""), (job.name, "bold"), (f"  {worker(job)}", ""), *needs])
+    if job.when:
+        say(f"    when: {job.when.says}", style="dim")
     if job.assigned:
         say(f"    assigned: {job.assigned}", style="dim")
     if job.agent is not None:
@@ -195,6 +197,8 @@ def _as_data(crew: Crew, warnings: list[str]) -> dict[str, Any]:
                 "kind": job.kind,
                 "worker": worker(job),
                 "needs": list(job.needs),
+                "any_of": [list(need.names) for need in job.joins if not isinstance(need, str)],
+                "when": job.when.says if job.when else None,
                 "model": _model(crew, job) if job.agent else None,
                 "tools": [
                     {

@@ -109,7 +109,7 @@ class Transcript:
         node = next((child for child in self._root.children if child.path == name), None)
         finished = node.data("task.finished") if node else {}
         status = node.status if node else "waiting"
-        needs = f"  after {', '.join(task['needs'])}" if task.get("needs") else ""
+        needs = f"  after {_after(task)}" if task.get("needs") else ""
         why = str(_object(finished.get("error")).get("message") or finished.get("why") or "")
         who = _worker(node) if node and task.get("kind", "agent") != "agent" else task.get("agent")
         said = f"  {status}{': ' + one_line(why, 200) if why else ''}"
@@ -310,6 +310,11 @@ class Transcript:
                     yield from _labelled(
                         "guardrail", said, indent, "" if data.get("verdict") == "allow" else "yellow"
                     )
+                case "condition.checked":
+                    said = "holds" if data.get("verdict") == "allow" else "does not hold"
+                    seen = ", ".join(f"{n} = {compact(v)}" for n, v in _object(data.get("values")).items())
+                    said += f" ({seen})" if seen else ""
+                    yield from _labelled("when", f"{data.get('condition')}: {said}", indent)
                 case "retry.scheduled":
                     wait = duration(float(data.get("seconds") or 0))
                     yield from _labelled("retry", f"after {wait}: {data.get('why')}", indent, "yellow")
@@ -360,6 +365,13 @@ def _is_thread(node: Node) -> bool:
 def _labelled(label: str, text: str, indent: int = 1, style: str = "") -> Iterator[Line]:
     if text:
         yield Line([(f"{label:{_LABEL}}", "dim"), (one_line(text), style)], indent)
+
+
+def _after(task: Data) -> str:
+    """Say what a task of `run.started` had to wait for."""
+    groups = [[str(name) for name in group] for group in task.get("any_of") or ()]
+    single = [str(name) for name in task["needs"] if not any(name in group for group in groups)]
+    return ", ".join([*single, *(f"one of {' or '.join(group)}" for group in groups)])
 
 
 def _worker(node: Node) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from crewkit.coordinator.graph import Graph, dependents_of
+from crewkit.coordinator.graph import AnyOf, Graph, Need, names_in
 
 Status = Literal["completed", "failed", "skipped", "waiting", "stopped"]
 
@@ -36,6 +36,31 @@ class Outcome:
 Do = Callable[[str], Awaitable[Outcome]]
 
 
+@dataclass(slots=True)
+class _Join:
+    """One need of a task, until it is met: a task, or several as alternatives."""
+
+    task: str
+    """Who needs it."""
+    need: Need
+    open: int
+    """How many of them are not settled."""
+    met: bool = False
+    """One of them brings what is needed."""
+
+    def settle(self, outcome: Outcome) -> None:
+        """Take one of them in. An alternative counts only where it completed."""
+        self.open -= 1
+        completed = outcome.status == "completed"
+        self.met = self.met or completed or (outcome.passes and isinstance(self.need, str))
+
+    def lost(self, outcome: Outcome) -> str:
+        """Say why it can never be met any more; `outcome` came last."""
+        if isinstance(self.need, AnyOf):
+            return f"It needs one of {', '.join(repr(name) for name in self.need.names)}, and none completed."
+        return f"It needs '{self.need}', which {'failed' if outcome.status == 'failed' else 'was skipped'}."
+
+
 class Schedule:
     """One walk through a graph. `outcomes` fills while it goes on."""
 
@@ -44,7 +69,14 @@ class Schedule:
         self._graph = graph
         self._do = do
         self._skipped = skipped
-        self._dependents = dependents_of(graph)
+        self._joins: dict[str, list[_Join]] = {name: [] for name in graph}
+        """Task to the needs that it is part of."""
+        for name, needs in graph.items():
+            for need in needs:
+                members = dict.fromkeys(names_in([need]))
+                join = _Join(name, need, len(members))
+                for member in members:
+                    self._joins[member].append(join)
         self._unmet = {name: len(needs) for name, needs in graph.items()}
         self._running: dict[str, asyncio.Task[None]] = {}
         self._done: deque[tuple[str, Outcome | BaseException]] = deque()
@@ -92,7 +124,7 @@ class Schedule:
 
     def _blocked(self, name: str) -> str:
         """Say what a task that never started was waiting for."""
-        for need in self._graph[name]:
+        for need in names_in(self._graph[name]):
             outcome = self.outcomes.get(need)
             if outcome is not None and outcome.status == "stopped" and outcome.error:
                 return f"It needs '{need}', which was stopped: {outcome.why}"
@@ -126,17 +158,17 @@ class Schedule:
             outcome = self.outcomes[name]
             if outcome.status in ("waiting", "stopped"):
                 continue
-            for dependent in self._dependents[name]:
-                if dependent in self.outcomes:
+            for join in self._joins[name]:
+                join.settle(outcome)
+                if join.open or join.task in self.outcomes:
                     continue
-                if not outcome.serves:
-                    why = f"It needs '{name}', which {outcome.status if outcome.status == 'failed' else 'was skipped'}."
-                    self.outcomes[dependent] = self._skipped(dependent, why)
-                    settled.append(dependent)
+                if not join.met:
+                    self.outcomes[join.task] = self._skipped(join.task, join.lost(outcome))
+                    settled.append(join.task)
                     continue
-                self._unmet[dependent] -= 1
-                if not self._unmet[dependent]:
-                    self._start(dependent)
+                self._unmet[join.task] -= 1
+                if not self._unmet[join.task]:
+                    self._start(join.task)
 
     async def _cancel(self) -> None:
         for task in self._running.values():

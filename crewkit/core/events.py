@@ -5,7 +5,7 @@ does not know; a key that does not apply is left out):
 
 | type | path | data |
 |---|---|---|
-| `run.started` | | `crew` (name), `target` (how to load it again, or null), `inputs`, `models` {task: name}, `definitions` {task: hash}, `tasks` [{name, needs, agent, kind: agent/function/crew, on_failure}], `limits`, `given` (the caps that came with the run, not the crew), `agents` [{role, goal, model, tools}], `crewkit` (version), `cwd` |
+| `run.started` | | `crew` (name), `target` (how to load it again, or null), `inputs`, `models` {task: name}, `definitions` {task: hash}, `tasks` [{name, needs, any_of [[task]], when, agent, kind: agent/function/crew, on_failure}], `limits`, `given` (the caps that came with the run, not the crew), `agents` [{role, goal, model, tools}], `crewkit` (version), `cwd` |
 | `run.resumed` | | `pid`, `host`, `changed` [task], `limits` |
 | `run.paused` | | `reason`: approval, interrupted; `approvals` [id]; `until` (RFC 3339: when it can go on by itself); `seen` (`seq` up to which it had read what others appended); `seconds` (active, of this segment) |
 | `run.finished` | | `status`: completed, failed, limit, denied, cancelled; `output` (JSON); `report` {completed: [task], failed: [{task, error}], skipped: [{task, why}]}; `why` (one sentence); `usage` {tokens, usd (null: unknown), steps, seconds} |
@@ -23,6 +23,7 @@ does not know; a key that does not apply is left out):
 | `tool.started` | …/tool:i | `tool`, `arguments` (as a person edited them, where one did), `effects`, `idempotent`, `key` (idempotency key), `fingerprint` (of the call as the model made it), `approval` (id; used up by this event) |
 | `tool.finished` | same | `tool`, `outcome`: ok, error, timeout, invalid, unknown_tool, denied, unknown; `message` (id of what the model sees), `received` and `selected` (characters), `full` (text, where cut), `error` {type, message, where}, `seconds`, `fingerprint` |
 | `guardrail.checked` | task/turn | `guardrail`, `verdict`, `why` |
+| `condition.checked` | task/when | `condition` (its text, or the function's name), `verdict`: allow, deny; `why`, `values` {what it looked at: what stood there} |
 | `approval.requested` | …/ask | `id`, `kind`: tool, output, unknown; `question`, `tool`, `definition` (hash of the tool), `arguments`, `output`, `reason`, `objection` (why edited arguments were not accepted), `binding` (hash of all that the decision is bound to), `expires` (from then on it is a no) |
 | `approval.decided` | …/ask | `id`, `decision`: approve, deny; `note`, `by`, `arguments` (edited). Appended by other processes; `expired` by the run itself |
 | `memory.searched` | under the call | `query`, `k`, `hits` [{id, source, start, end, score}], `legs` |

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from crewkit.core.messages import canonical, fingerprint
@@ -59,7 +58,7 @@ async def by_function(walk: Walk, job: Job) -> Any:
 async def _call(walk: Walk, job: Job, tool: Tool | None, name: str, at: str, *, repeatable: bool) -> Data:
     """Call the function; return its output, or what is wrong with it, as `tool.finished` tells."""
     function: Any = tool.function if tool else job.task.do
-    arguments = {parameter: _argument(walk, job, source, at) for parameter, source in job.arguments.items()}
+    arguments = {parameter: walk.argument(job, source, at) for parameter, source in job.arguments.items()}
     try:
         value = await invoke(function, arguments, tool.timeout if tool else None)
     except TimeoutError as error:
@@ -76,14 +75,6 @@ async def _call(walk: Walk, job: Job, tool: Tool | None, name: str, at: str, *, 
         if repeatable:
             raise
         return {"outcome": "error", "error": {"type": type(error).__name__, "message": str(error)}}
-
-
-def _argument(walk: Walk, job: Job, source: str, at: str) -> Any:
-    if not source:
-        return walk.context(at, walk.path(job), job.worker)
-    if source in walk.plan.jobs:
-        return walk.value(source)
-    return deepcopy(walk.inputs[source])  # as after a resume: nobody sees what another did to it
 
 
 async def _once(walk: Walk, job: Job, at: str, intent: Data, do: Any, *, repeatable: bool) -> Data:

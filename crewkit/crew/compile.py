@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from crewkit.agents.agent import Agent
 from crewkit.agents.output import Output
 from crewkit.checks.scope import Scope, granted
-from crewkit.coordinator.graph import Graph, topological
+from crewkit.coordinator.graph import AnyOf, Graph, Need, names_in, topological
 from crewkit.core.messages import COORDINATOR, canonical, fingerprint
+from crewkit.crew.bind import bind_crew, bind_function, known_names
+from crewkit.crew.check import Check, bind_check
 from crewkit.errors import DefinitionError, RunError, did_you_mean, expect
-from crewkit.tools.tool import Tool, ToolContext, as_tools
+from crewkit.tools.tool import Tool, as_tools
 
 if TYPE_CHECKING:
     from crewkit.crew.crew import Crew, Input
@@ -35,7 +36,8 @@ class Job:
 
     task: Task[Any]
     kind: JobKind
-    needs: tuple[str, ...]
+    joins: tuple[Need, ...]
+    """What must be finished first, alternatives as one."""
     context: tuple[str, ...]
     agent: Agent | None
     assigned: str
@@ -45,6 +47,25 @@ class Job:
     output: Output
     arguments: Mapping[str, str]
     """For a function or a crew: parameter to the task or input that fills it."""
+    when: Check | None = None
+
+    @cached_property
+    def needs(self) -> tuple[str, ...]:
+        """The tasks that must be finished first, alternatives one by one."""
+        return tuple(dict.fromkeys(names_in(self.joins)))
+
+    @property
+    def after(self) -> str:
+        """What must be finished first, as people read it; empty for nothing."""
+        return ", ".join(
+            need if isinstance(need, str) else f"one of {' or '.join(need.names)}" for need in self.joins
+        )
+
+    @property
+    def alternatives(self) -> frozenset[str]:
+        """The tasks that it needs only as one of several."""
+        single = {need for need in self.joins if isinstance(need, str)}
+        return frozenset(name for name in self.needs if name not in single)
 
     @property
     def name(self) -> str:
@@ -72,6 +93,8 @@ class Job:
             *(code_hash(guardrail) for guardrail in task.guardrails),
             canonical(self.output.schema),
             _do_definition(task.do),
+            *(f"any of {' '.join(need.names)}" for need in self.joins if isinstance(need, AnyOf)),
+            *(f"when {_check_definition(each)}" for each in [self.when] if each),
         )
 
 
@@ -94,7 +117,7 @@ class Plan:
 
     def graph(self) -> Graph:
         """Return who needs whom."""
-        return {name: job.needs for name, job in self.jobs.items()}
+        return {name: job.joins for name, job in self.jobs.items()}
 
 
 def compile_crew(crew: Crew) -> Plan:
@@ -106,12 +129,15 @@ def compile_crew(crew: Crew) -> Plan:
     tasks = _tasks(crew)
     inputs = _inputs(crew)
     agents = _agents(crew)
-    graph = {task.name: _needs(task, tasks) for task in tasks.values()}
+    graph = {task.name: _joins(task, tasks) for task in tasks.values()}
     order = topological(graph)
     _placeholders(crew, inputs)
-    jobs = {name: _job(tasks[name], graph, crew, inputs) for name in order}
+    jobs: dict[str, Job] = {}
+    for name in order:
+        job = _job(tasks[name], graph[name], crew, inputs)
+        jobs[name] = _conditioned(job, jobs, inputs)
     _scopes(crew, jobs)
-    needed = {need for needs in graph.values() for need in needs}
+    needed = {need for needs in graph.values() for need in names_in(needs)}
     return Plan(jobs, inputs, agents, tuple(name for name in tasks if name not in needed))
 
 
@@ -186,8 +212,8 @@ def _agents(crew: Crew) -> dict[str, Agent]:
     return agents
 
 
-def _needs(task: Task[Any], tasks: Mapping[str, Task[Any]]) -> tuple[str, ...]:
-    for need in (*task.needs, *(task.context or ())):
+def _joins(task: Task[Any], tasks: Mapping[str, Task[Any]]) -> tuple[Need, ...]:
+    for need in (*task.alternatives(), *(task.context or ())):
         name = need if isinstance(need, str) else need.name
         if name not in tasks:
             raise DefinitionError(
@@ -198,7 +224,21 @@ def _needs(task: Task[Any], tasks: Mapping[str, Task[Any]]) -> tuple[str, ...]:
             raise DefinitionError(
                 f"Task '{task.name}' needs another task '{name}' than the one in this crew."
             )
-    return tuple(dict.fromkeys((*task.need_names(), *task.context_names())))
+    joins: dict[Need, None] = dict.fromkeys(task.joins())
+    named = set(names_in(joins))
+    joins |= dict.fromkeys(name for name in task.context_names() if name not in named)
+    return tuple(joins)
+
+
+def _conditioned(job: Job, jobs: Mapping[str, Job], inputs: Mapping[str, Input]) -> Job:
+    """Return a job with its conditions; `jobs` are those before it."""
+    where = f"Task '{job.name}'"
+    known = known_names(job.needs, inputs)
+    types = {name: Output(given.type, f"Input '{name}'") for name, given in inputs.items()}
+    types |= {name: jobs[name].output for name in job.needs}
+    if job.task.when is None:
+        return job
+    return replace(job, when=bind_check(job.task.when, where, "when", known, types))
 
 
 def _placeholders(crew: Crew, inputs: Mapping[str, Input]) -> None:
@@ -220,31 +260,31 @@ def _placeholders(crew: Crew, inputs: Mapping[str, Input]) -> None:
                 )
 
 
-def _job(task: Task[Any], graph: Graph, crew: Crew, inputs: Mapping[str, Input]) -> Job:
+def _job(task: Task[Any], joins: tuple[Need, ...], crew: Crew, inputs: Mapping[str, Input]) -> Job:
     from crewkit.crew.crew import Crew
 
     where = f"Task '{task.name}'"
-    needs = graph[task.name]
+    known = known_names(names_in(joins), inputs)
     if task.do is None:
         agent, assigned = _worker(task, crew)
         tools = as_tools(tuple({id(t): t for t in (*agent.tools, *task.tools)}.values()), where)
         scope = granted(tools, agent.scope, task.scope, crew.scope)
         output = Output(task.output_type, where)
         _ = output.schema
-        return Job(task, "agent", needs, task.context_names(), agent, assigned, tools, scope, output, {})
+        return Job(task, "agent", joins, task.context_names(), agent, assigned, tools, scope, output, {})
     if task.tools or task.model:
         raise DefinitionError(
             f"{where} is done by a function or a crew (`do`), which uses no tools and no model."
         )
     if isinstance(task.do, Crew):
-        arguments = _bind_crew(task.do, where, needs, inputs)
+        arguments = bind_crew(task.do, where, known)
         output = Output(Any if task.output_type is str else task.output_type, where)
-        return Job(task, "crew", needs, (), None, "", (), Scope(), output, arguments)
+        return Job(task, "crew", joins, (), None, "", (), Scope(), output, arguments)
     function = task.do.function if isinstance(task.do, Tool) else task.do
     if not callable(function):
         raise DefinitionError(f"{where}: do={task.do!r} is not a function, a tool or a crew.")
-    arguments, output = _bind_function(function, task, needs, inputs)
-    return Job(task, "function", needs, (), None, "", (), Scope(), output, arguments)
+    arguments, output = bind_function(function, task, known)
+    return Job(task, "function", joins, (), None, "", (), Scope(), output, arguments)
 
 
 def _worker(task: Task[Any], crew: Crew) -> tuple[Agent, str]:
@@ -275,54 +315,6 @@ def _worker(task: Task[Any], crew: Crew) -> tuple[Agent, str]:
 
 def _words(text: str) -> set[str]:
     return {word for word in re.findall(r"[a-z]{4,}", text.lower())}
-
-
-def _bind_crew(sub: Crew, where: str, needs: Sequence[str], inputs: Mapping[str, Input]) -> dict[str, str]:
-    from crewkit.crew.crew import REQUIRED
-
-    known = {**{name: name for name in inputs}, **{need.replace("-", "_"): need for need in needs}}
-    missing = [n for n, given in sub.plan.inputs.items() if given.default is REQUIRED and n not in known]
-    if missing:
-        raise DefinitionError(
-            f"{where}: crew '{sub.name}' wants the input '{missing[0]}', which is neither an input of this crew nor "
-            f"one of its needs.{did_you_mean(missing[0], known)} There are: {', '.join(known) or 'none'}."
-        )
-    return {name: known[name] for name in sub.plan.inputs if name in known}
-
-
-def _bind_function(
-    function: Callable[..., Any], task: Task[Any], needs: Sequence[str], inputs: Mapping[str, Input]
-) -> tuple[dict[str, str], Output]:
-    where = f"Task '{task.name}'"
-    name = getattr(function, "__name__", repr(function))
-    try:
-        parameters = inspect.signature(function).parameters
-        hints = typing.get_type_hints(function)
-    except (TypeError, ValueError, NameError) as error:
-        raise DefinitionError(f"{where}: the signature of {name}() cannot be read: {error}.") from error
-    known = {**{n: n for n in inputs}, **{need.replace("-", "_"): need for need in needs}}
-    arguments: dict[str, str] = {}
-    for parameter in parameters.values():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-            raise DefinitionError(
-                f"{where}: {name}() takes '{parameter}'; parameters are filled by name. Name each."
-            )
-        if hints.get(parameter.name) is ToolContext:
-            arguments[parameter.name] = ""
-        elif parameter.name in known:
-            arguments[parameter.name] = known[parameter.name]
-        elif parameter.default is parameter.empty:
-            raise DefinitionError(
-                f"{where}: {name}() takes '{parameter.name}', which is neither an input nor one of its needs."
-                f"{did_you_mean(parameter.name, known)} There are: {', '.join(known) or 'none'}."
-            )
-    if "return" not in hints:
-        raise DefinitionError(
-            f"{where}: {name}() does not say what it returns. Annotate it (`-> str`): the result is kept as JSON."
-        )
-    output = Output(hints["return"] if task.output_type is str else task.output_type, where)
-    _ = output.schema
-    return arguments, output
 
 
 def _scopes(crew: Crew, jobs: Mapping[str, Job]) -> None:
@@ -395,6 +387,10 @@ def _code_parts(code: CodeType) -> Iterable[str]:
             yield repr(sorted(map(repr, constant)))  # pyright: ignore[reportUnknownArgumentType]
         else:
             yield repr(constant)
+
+
+def _check_definition(check: Check) -> str:
+    return check.says if check.condition else code_hash(check.function)
 
 
 def _do_definition(do: object) -> str:

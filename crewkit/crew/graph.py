@@ -9,7 +9,7 @@ from crewkit.crew.crew import Crew
 
 
 def mermaid(plan: Plan) -> str:
-    """Draw a crew as a Mermaid flowchart, sub-crews as subgraphs."""
+    """Draw a crew as a Mermaid flowchart, sub-crews as subgraphs, needs that several can meet dotted."""
     return "\n".join(["flowchart TD", *_mermaid(plan, "", "    ")])
 
 
@@ -43,16 +43,20 @@ def _mermaid(plan: Plan, prefix: str, indent: str) -> list[str]:
     ids = {name: _id(f"{prefix}{name}") for name in plan.jobs}
     lines: list[str] = []
     for name, job in plan.jobs.items():
-        label = _quoted(f"{name}<br/>{worker(job)}")
+        when = [f"when {job.when.says}"] if job.when else []
         if isinstance(job.task.do, Crew):
-            lines.append(f"{indent}subgraph {ids[name]}[{_quoted(name)}]")
+            lines.append(f"{indent}subgraph {ids[name]}[{_quoted(f'{name}{when}')}]")
             lines += _mermaid(job.task.do.plan, f"{prefix}{name}/", indent + "    ")
             lines.append(f"{indent}end")
         elif job.kind == "function":
-            lines.append(f"{indent}{ids[name]}[[{label}]]")
+            lines.append(f"{indent}{ids[name]}[[{_quoted(name, worker(job), *when)}]]")
         else:
-            lines.append(f"{indent}{ids[name]}[{label}]")
-    lines += [f"{indent}{ids[need]} --> {ids[name]}" for name, job in plan.jobs.items() for need in job.needs]
+            lines.append(f"{indent}{ids[name]}[{_quoted(name, worker(job), *when)}]")
+    for name, job in plan.jobs.items():
+        lines += [
+            f"{indent}{ids[need]} {'-.->' if need in job.alternatives else '-->'} {ids[name]}"
+            for need in job.needs
+        ]
     return lines
 
 
@@ -61,8 +65,9 @@ def _id(path: str) -> str:
     return "t_" + re.sub(r"\W", lambda match: f"_{ord(match[0]):x}_", path)
 
 
-def _quoted(label: str) -> str:
-    return '"' + label.replace("&", "&amp;").replace('"', "&quot;") + '"'
+def _quoted(*lines: str) -> str:
+    escaped = (line.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;") for line in lines)
+    return '"' + "<br/>".join(escaped) + '"'
 
 
 def _text(plan: Plan, indent: str) -> list[str]:
@@ -74,7 +79,8 @@ def _text(plan: Plan, indent: str) -> list[str]:
         job = plan.jobs[name]
         mark = "└ " if job.needs else ""
         head = f"{'  ' * max(depth[name] - 1, 0)}{mark}{name}"
-        after = f"  after {', '.join(job.needs)}" if job.needs else ""
+        after = f"  after {job.after}" if job.needs else ""
+        after += f"  when {job.when.says}" if job.when else ""
         lines.append(f"{indent}{head:{widest}}  {worker(job)}{after}")
         if isinstance(job.task.do, Crew):
             lines += _text(job.task.do.plan, indent + "  " * depth[name] + "  | ")

@@ -11,8 +11,10 @@ from typing import Any
 import crewkit
 from crewkit.agents.agent import ModelSpec
 from crewkit.agents.output import Output, WrongAnswer
+from crewkit.coordinator.graph import AnyOf
 from crewkit.core.limits import CREW_LIMITS
 from crewkit.core.messages import COORDINATOR
+from crewkit.crew.compile import Job
 from crewkit.crew.crew import REQUIRED, Crew
 from crewkit.crew.options import Options
 from crewkit.errors import DefinitionError, InputError, RunError, did_you_mean
@@ -151,6 +153,12 @@ def pinned(specs: dict[str, ModelSpec], recorded: Mapping[str, Any]) -> dict[str
     return {path: spec for path, spec in specs.items() if path in recorded} | named
 
 
+def _routes(job: Job) -> Data:
+    """Return what besides its needs decides whether a task is done, where anything does."""
+    any_of = [list(need.names) for need in job.joins if isinstance(need, AnyOf)]
+    return {**({"any_of": any_of} if any_of else {}), **({"when": job.when.says} if job.when else {})}
+
+
 def beginning(
     crew: Crew, inputs: Data, specs: Mapping[str, ModelSpec], models: Mapping[str, Model], options: Options
 ) -> Data:
@@ -178,6 +186,7 @@ def beginning(
                 "agent": job.worker,
                 "kind": job.kind,
                 "on_failure": job.task.on_failure,
+                **_routes(job),
             }
             for job in crew.plan.jobs.values()
         ],

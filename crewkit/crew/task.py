@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Generic, Literal, cast, get_args
@@ -13,6 +13,7 @@ from typing_extensions import TypeVar
 
 from crewkit.agents.agent import Agent, ModelSpec
 from crewkit.checks.scope import Scope
+from crewkit.coordinator.graph import AnyOf, Need
 from crewkit.core.limits import Limits
 from crewkit.core.verdict import Verdict
 from crewkit.errors import DefinitionError, expect
@@ -28,9 +29,33 @@ Guardrail = Callable[[Any], Verdict | str | Awaitable[Verdict | str | None] | No
 """Looks at a task's output. `None` or `Allow()`: good. A sentence or `Revise(...)`: do it again, better.
 `Deny(...)`: the task fails. `Ask(...)`: a person decides."""
 
+When = str | Callable[..., bool | str | Verdict | Awaitable[bool | str | Verdict]]
+"""Says whether a task is done at all. A text, or a function whose parameters are filled by name from the inputs and
+from what the task needs; it returns a bool, or a sentence why not."""
+
 OnFailure = Literal["fail", "skip", "continue"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+
+
+@dataclass(frozen=True)
+class Alternatives:
+    """One need that several tasks can meet. Made by `any_of`."""
+
+    tasks: tuple[Task[Any] | str, ...]
+
+    def joined(self) -> AnyOf:
+        """Return it as the graph knows it."""
+        return AnyOf(_names(self.tasks))
+
+
+def any_of(*tasks: Task[Any] | str) -> Alternatives:
+    """Need any of several tasks: `needs=[any_of(brief_answer, long_answer)]`.
+
+    Met when all of them are settled and at least one completed; the others read as `None`. Where none completed,
+    the task is skipped.
+    """
+    return Alternatives(tasks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,10 +75,13 @@ class Task(Generic[T]):
     agent: Agent | None = None
     """Who does it. Left out: the coordinator chooses among the crew's agents."""
     _: KW_ONLY
-    needs: Sequence[Task[Any] | str] = ()
-    """Tasks that must be finished first; their outputs are put before the agent."""
+    needs: Sequence[Task[Any] | str | Alternatives] = ()
+    """Tasks that must be finished first; their outputs are put before the agent. `any_of(…)` needs one of several."""
     context: Sequence[Task[Any] | str] | None = None
     """Which earlier outputs are put before the agent, where it is not simply those of `needs`."""
+    when: When | None = None
+    """A condition on the inputs and on what it needs: `when="classify.confidence < 0.9"`, or a function of them.
+    Where it does not hold, the task is skipped, and what depends on it with it."""
     output_type: type[T] = cast("type[T]", str)  # noqa: RUF009  to type checkers, what is left out is `str`
     """The type of the output: `str`, a pydantic model, a dataclass, `list[str]`, …"""
     guardrails: Sequence[Guardrail] = ()
@@ -68,7 +96,8 @@ class Task(Generic[T]):
     """A plain function, a tool or a crew that does the task without an agent."""
     on_failure: OnFailure = "fail"
     """`fail`: the run fails, and what depends on this is not done. `skip`: what depends on it is skipped, the run
-    may still succeed. `continue`: what depends on it goes on without its output (`None` to a function)."""
+    may still succeed. `continue`: what depends on it goes on without its output (`None` to a function), also where
+    this was skipped."""
     human_input: bool | str = False
     """A person approves the output before it counts; a text is the question they are asked."""
     timeout: float | None = None
@@ -105,16 +134,21 @@ class Task(Generic[T]):
             raise DefinitionError(
                 f"{where} has no description. Say what is to be done, or give it a function: do=…"
             )
+        self._check_lists(where)
+
+    def _check_lists(self, where: str) -> None:
         object.__setattr__(self, "tools", as_tools(self.tools, where))
         object.__setattr__(self, "needs", _sequence(self.needs, where, "needs"))
         object.__setattr__(self, "guardrails", _sequence(self.guardrails, where, "guardrails"))
         if self.context is not None:
             object.__setattr__(self, "context", _sequence(self.context, where, "context"))
-        for need in (*self.needs, *(self.context or ())):
+        for need in (*self.alternatives(), *(self.context or ())):
             if not isinstance(need, Task | str):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise DefinitionError(
                     f"{where} needs {need!r:.60}, which is neither a task nor the name of one."
                 )
+        if any(isinstance(need, Alternatives) and not need.tasks for need in self.needs):
+            raise DefinitionError(f"{where} needs any_of() of nothing. Name the tasks: any_of(one, other).")
         for guardrail in self.guardrails:
             if not callable(guardrail):
                 raise DefinitionError(
@@ -128,20 +162,31 @@ class Task(Generic[T]):
         asked = self.human_input
         return asked if isinstance(asked, str) else "Is this result good?" if asked else ""
 
-    def need_names(self) -> tuple[str, ...]:
-        """Return the names of the tasks that must be finished first, each once."""
-        return _names(self.needs)
+    def alternatives(self) -> Iterator[Task[Any] | str]:
+        """Yield the tasks that it needs, alternatives one by one."""
+        for need in self.needs:
+            if isinstance(need, Alternatives):
+                yield from need.tasks
+            else:
+                yield need
+
+    def joins(self) -> tuple[Need, ...]:
+        """Return what must be finished first, as the graph knows it."""
+        return tuple(
+            need.joined() if isinstance(need, Alternatives) else need if isinstance(need, str) else need.name
+            for need in self.needs
+        )
 
     def context_names(self) -> tuple[str, ...]:
         """Return the names of the tasks whose outputs are put before the agent."""
-        return self.need_names() if self.context is None else _names(self.context)
+        return _names(self.alternatives() if self.context is None else self.context)
 
 
 def _is_above_0(seconds: object) -> bool:
     return isinstance(seconds, int | float) and 0 < seconds < math.inf
 
 
-def _names(tasks: Sequence[Task[Any] | str]) -> tuple[str, ...]:
+def _names(tasks: Iterable[Task[Any] | str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(task if isinstance(task, str) else task.name for task in tasks))
 
 

@@ -20,6 +20,7 @@ from crewkit.core.messages import COORDINATOR, Message, fingerprint
 from crewkit.crew.by_agent import by_agent
 from crewkit.crew.by_crew import by_crew
 from crewkit.crew.by_function import by_function
+from crewkit.crew.check import Check, decide
 from crewkit.crew.compile import Job, Plan
 from crewkit.crew.compile import fill as fill_in
 from crewkit.crew.crew import Crew
@@ -118,18 +119,20 @@ class Walk:
         if path in self.run.finished:
             return _replayed(self.run.finished[path])
         begun = self.run.clock.monotonic()
-        started = {"agent": job.worker, "needs": list(job.needs), "definition": job.definition}
-        if job.assigned:
-            started["assigned"] = job.assigned
-        self.run.record("task.started", path, started, task=path, agent=job.worker)
         outcome = await self._attempt(job, path)
         if outcome.status in ("completed", "failed"):
             self._finish(job, path, outcome, self.run.clock.monotonic() - begun)
         return outcome
 
     async def _attempt(self, job: Job, path: str) -> Outcome:
-        """Do a task; turn whatever is its own trouble into an outcome."""
+        """Do a task, or find that it is not to be done; turn whatever is its own trouble into an outcome."""
         try:
+            if job.when is not None and (why := await self._unmet(job, job.when, path)):
+                return self._skip(job, path, why, final=True)
+            started = {"agent": job.worker, "needs": list(job.needs), "definition": job.definition}
+            if job.assigned:
+                started["assigned"] = job.assigned
+            self.run.record("task.started", path, started, task=path, agent=job.worker)
             return Outcome("completed", await self._in_time(job, path))
         except Waiting as waiting:
             return Outcome("waiting", why="A person must decide.", approvals=tuple(waiting.approvals))
@@ -143,6 +146,18 @@ class Walk:
             return self._failed(job, error)
         except CrewkitError as error:
             return self._failed(job, error)
+
+    async def _unmet(self, job: Job, when: Check, path: str) -> str:
+        """Return why a task is not to be done; decided once per run."""
+        at = f"{path}/when"
+        said = await self.run.verdict(
+            at,
+            lambda: decide(self, job, when, at),
+            task=path,
+            agent=job.worker,
+            type="condition.checked",
+        )
+        return said["why"]
 
     async def _in_time(self, job: Job, path: str) -> Any:
         cap, seconds = job.task.limits.cap("seconds"), _seconds(job)
@@ -188,9 +203,12 @@ class Walk:
             return self._ended[name]
         if path in self.run.finished:
             return _replayed(self.run.finished[path])
+        return self._skip(job, path, why, final=False)
+
+    def _skip(self, job: Job, path: str, why: str, *, final: bool) -> Outcome:
         outcome = Outcome("skipped", why=why, passes=job.task.on_failure == "continue")
         data: Data = {"status": "skipped", "why": why, **({"passes": True} if outcome.passes else {})}
-        self.run.finish(path, data, agent=job.worker, final=outcome.passes)
+        self.run.finish(path, data, agent=job.worker, final=final or outcome.passes)
         return outcome
 
     async def _output(self, job: Job) -> Any:
@@ -225,6 +243,21 @@ class Walk:
             raise ReplayError(
                 f"The recorded output of '{self._prefix}{name}' is no longer of its type: {error}"
             ) from error
+
+    def data(self, name: str) -> Any:
+        """Return an input, or a finished task's output, as JSON data; `None` where the task did not complete."""
+        if name not in self.plan.jobs:
+            return self.shown[name]
+        outcome = self._schedule.outcomes[name]
+        return outcome.output if outcome.status == "completed" else None
+
+    def argument(self, job: Job, source: str, at: str) -> Any:
+        """Return what fills a parameter: an input, a finished task's output, the context of a call at a path."""
+        if not source:
+            return self.context(at, self.path(job), job.worker)
+        if source in self.plan.jobs:
+            return self.value(source)
+        return deepcopy(self.inputs[source])  # as after a resume: nobody sees what another did to it
 
     async def give(self, job: Job, text: str, do: Callable[[str], Awaitable[Any]]) -> Any:
         """Assign a task over the bus; return the output that the report brings, as JSON data.
@@ -307,6 +340,7 @@ class Walk:
             if outcomes[name].status == "completed"
             else f"(There is no result: {outcomes[name].why})"
             for name in job.context
+            if outcomes[name].status == "completed" or name not in job.alternatives
         }
 
     def known(self, job: Job, colleague: str) -> dict[str, str]:

@@ -66,7 +66,7 @@ class _TaskIndex:
     settled: set[str] = field(default_factory=set[str])
     """Unrepeatable steps that may be tried once more: they are known to have failed, or a person said so."""
     verdicts: dict[str, Data] = field(default_factory=dict[str, Data])
-    """Path to what a guardrail said there."""
+    """Path to what a guardrail or a condition said there."""
     messages: dict[str, ChatMessage] = field(default_factory=dict[str, ChatMessage])
 
 
@@ -305,13 +305,19 @@ class Run:
         return [intent for path, (_, intent) in index.attempts.items() if path not in ended]
 
     async def verdict(
-        self, path: str, check: Callable[[], Awaitable[Data]], *, task: str, agent: str
+        self,
+        path: str,
+        check: Callable[[], Awaitable[Data]],
+        *,
+        task: str,
+        agent: str,
+        type: str = "guardrail.checked",
     ) -> Data:
         """Do a check once per run and record what it said; afterwards answer from the journal."""
         index = self._tasks.setdefault(task, _TaskIndex())
         if path not in index.verdicts:
             index.verdicts[path] = self.redactor.data(await check())
-            self.record("guardrail.checked", path, index.verdicts[path], task=task, agent=agent)
+            self.record(type, path, index.verdicts[path], task=task, agent=agent)
         return index.verdicts[path]
 
     def finish(self, task: str, data: Data, *, agent: str, final: bool) -> None:
@@ -470,7 +476,7 @@ class Run:
             case "tool.finished" if not data.get("lost"):
                 if not index.attempts.get(event.path, (0, {}))[1].get("approval"):
                     index.settled.add(event.path)
-            case "guardrail.checked":
+            case "guardrail.checked" | "condition.checked":
                 index.verdicts[event.path] = data
             case _:
                 pass

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crewkit.coordinator.graph import Graph
+from crewkit.coordinator.graph import AnyOf, Graph, Need, names_in, topological
 from crewkit.coordinator.schedule import Outcome, Schedule, Status
 
 
@@ -32,10 +32,17 @@ class Case:
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
     names = [f"t{i}" for i in range(draw(st.integers(1, 12)))]
-    graph: dict[str, tuple[str, ...]] = {}
+    graph: dict[str, tuple[Need, ...]] = {}
     scripts: dict[str, Script] = {}
     for i, name in enumerate(names):
-        graph[name] = tuple(draw(st.lists(st.sampled_from(names[:i]), unique=True, max_size=4))) if i else ()
+        graph[name] = ()
+        if i:
+            earlier = st.sampled_from(names[:i])
+            joins = st.lists(earlier, unique=True, min_size=1, max_size=3).map(tuple).map(AnyOf)
+            graph[name] = (
+                *draw(st.lists(earlier, unique=True, max_size=4)),
+                *draw(st.lists(joins, max_size=2)),
+            )
         status = draw(st.sampled_from(("completed", "completed", "failed", "waiting")))
         scripts[name] = Script(status, draw(st.booleans()), draw(st.integers(0, 4)))
     order = draw(st.permutations(names))
@@ -46,14 +53,24 @@ def interpreted(case: Case) -> dict[str, str]:
     """Say what becomes of each task, one at a time, by the words of the design and nothing else."""
     ended: dict[str, str] = {}
     serves: dict[str, bool] = {}
+
+    def lost(need: Need) -> bool:
+        if isinstance(need, AnyOf):
+            return all(ended[name] in ("failed", "skipped") for name in need.names)
+        return ended[need] in ("failed", "skipped") and not serves[need]
+
+    def open(need: Need) -> bool:
+        names = need.names if isinstance(need, AnyOf) else (need,)
+        return any(ended[name] in ("waiting", "stopped") for name in names)
+
     while len(ended) < len(case.graph):
         for name, needs in case.graph.items():
-            if name in ended or any(need not in ended for need in needs):
+            if name in ended or any(need not in ended for need in names_in(needs)):
                 continue
             script = case.scripts[name]
-            if any(ended[need] in ("failed", "skipped") and not serves[need] for need in needs):
+            if any(lost(need) for need in needs):
                 ended[name], serves[name] = "skipped", script.passes
-            elif any(ended[need] in ("waiting", "stopped") for need in needs):
+            elif any(open(need) for need in needs):
                 ended[name], serves[name] = "stopped", False
             else:
                 ended[name] = script.status
@@ -72,8 +89,12 @@ class Player:
 
     async def do(self, name: str) -> Outcome:
         self.begun[name] += 1
+        outcomes = self.schedule.outcomes
         for need in self.case.graph[name]:
-            assert self.schedule.outcomes[need].serves, f"{name} was begun before {need} served it"
+            if isinstance(need, AnyOf):
+                assert any(outcomes[each].status == "completed" for each in need.names), f"{name}, {need}"
+            else:
+                assert outcomes[need].serves, f"{name} was begun before {need} served it"
         script = self.case.scripts[name]
         for _ in range(script.yields):
             await asyncio.sleep(0)
@@ -81,7 +102,7 @@ class Player:
 
     def skip(self, name: str, why: str) -> Outcome:
         self.skipped[name] += 1
-        assert any(f"'{need}'" in why for need in self.case.graph[name]), why
+        assert any(f"'{need}'" in why for need in names_in(self.case.graph[name])), why
         return Outcome("skipped", why=why, passes=self.case.scripts[name].passes)
 
 
@@ -95,6 +116,14 @@ def test_any_graph_ends_as_if_its_tasks_were_taken_one_by_one(case: Case):
     ran = ("completed", "failed", "waiting")
     assert player.begun == Counter(name for name, status in expected.items() if status in ran)
     assert player.skipped == Counter(name for name, status in expected.items() if status == "skipped")
+
+
+@given(cases())
+def test_any_graph_has_an_order_in_which_needs_come_first(case: Case):
+    order = topological(case.graph)
+    assert sorted(order) == sorted(case.graph)
+    for name, needs in case.graph.items():
+        assert all(order.index(need) < order.index(name) for need in names_in(needs))
 
 
 def skip(_name: str, why: str) -> Outcome:

@@ -72,6 +72,18 @@ class Journal(Protocol):
         """
         ...
 
+    def fork(self, origin: str, seq: int, run: str, crew: str, seg: str) -> Lease:
+        """Make a new run that shares the events of another up to `seq`, and take its lease.
+
+        Nothing is copied: `events` reads what is shared from the other run, which goes on by itself, and then the
+        new run's own, whose `seq` goes on from there.
+
+        Raises:
+            InputError: There is no such run to share with, or it has no event `seq`.
+            JournalError: There is a run of the new one's name already.
+        """
+        ...
+
     def take(self, run: str, seg: str) -> Lease:
         """Take the lease of a run that no living process holds.
 
@@ -98,7 +110,8 @@ class Journal(Protocol):
     def events(self, run: str, *, after: int = 0, types: Sequence[str] = ()) -> Iterator[Event]:
         """Read a run's events in order, from `seq` greater than `after`, of these types or of all.
 
-        A corrupt tail ends the reading with one event of the type `journal.damaged`, never a traceback.
+        Of a fork, those that it shares come first, and keep the `run` that made them. A corrupt tail ends the
+        reading with one event of the type `journal.damaged`, never a traceback.
         """
         ...
 

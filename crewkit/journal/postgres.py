@@ -126,9 +126,17 @@ class PostgresJournal(SqlJournal):
 
     def begin(self, run: str, crew: str, seg: str) -> Lease:
         """Make a new run and take its lease."""
+        return self._make(run, crew, seg)
+
+    def fork(self, origin: str, seq: int, run: str, crew: str, seg: str) -> Lease:
+        """Make a new run that shares the events of another up to `seq`, and take its lease."""
+        self._check_origin(origin, seq)
+        return self._make(run, crew, seg, origin, seq)
+
+    def _make(self, run: str, crew: str, seg: str, origin: str = "", shared: int = 0) -> Lease:
         check_run_id(run)
         started = now()
-        values = (run, plain(crew), started, started, *me(seg))
+        values = (run, plain(crew), started, started, *me(seg), origin, shared, shared)
         tried = False
 
         def work(db: Connection) -> bool:
@@ -136,14 +144,15 @@ class PostgresJournal(SqlJournal):
             with db.pipeline():
                 _begin(db, durable=True)
                 made = db.execute(
-                    "INSERT INTO runs (run, crew, status, started, updated, seq, epoch, pid, host, seg)"
-                    " VALUES (%s, %s, 'running', %s, %s, 0, 1, %s, %s, %s) ON CONFLICT DO NOTHING",
+                    "INSERT INTO runs (run, crew, status, started, updated, epoch, pid, host, seg, origin, origin_seq,"
+                    " seq) VALUES (%s, %s, 'running', %s, %s, 1, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
                     values,
                 )
                 # One whose commit was not answered finds itself here.
                 found = db.execute(
                     "SELECT number FROM runs WHERE run = %s AND crew = %s AND started = %s AND updated = %s"
-                    " AND pid = %s AND host = %s AND seg = %s AND epoch = 1 AND seq = 0",
+                    " AND pid = %s AND host = %s AND seg = %s AND origin = %s AND origin_seq = %s AND seq = %s"
+                    " AND epoch = 1",
                     values,
                 )
             row = found.fetchone()
@@ -217,7 +226,7 @@ class PostgresJournal(SqlJournal):
             "  AND classid = 'crewkit.runs'::regclass::oid AND objsubid = 2 AND database ="
             "  (SELECT oid FROM pg_database WHERE datname = current_database())"
             " ) lease ON lease.objid = runs.number::oid"
-            " WHERE seq > 0 ORDER BY started DESC, number DESC"
+            " WHERE seq > origin_seq ORDER BY started DESC, number DESC"
         )
         return [listed(row, alive=row[6]) for row in rows]
 

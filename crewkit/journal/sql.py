@@ -7,7 +7,7 @@ import os
 import re
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,8 +25,28 @@ COLUMNS: Final = "run, seq, type, ts, t, seg, path, task, agent, attempt, data, 
 _PAGE = 256
 """Events read at a time."""
 
+_ENDLESS = 2**62
+"""Above any `seq`."""
+
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_STATUS = {"run.started": "running", "run.resumed": "running", "run.paused": "paused"}
+_STATUS = {
+    "run.started": "running",
+    "run.forked": "running",
+    "run.resumed": "running",
+    "run.paused": "paused",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Events of one run that belong to another: to a fork of it, or to itself."""
+
+    run: str
+    after: int
+    upto: int
+    """The last `seq` that belongs to it."""
+    end: int
+    """The `seq` up to which there have to be events."""
 
 
 class SqlJournal(ABC):
@@ -58,13 +78,38 @@ class SqlJournal(ABC):
 
     def events(self, run: str, *, after: int = 0, types: Sequence[str] = ()) -> Iterator[Event]:
         """Read a run's events in order, from `seq` greater than `after`, of these types or of all."""
-        end = 0
+        for part in self._parts(plain(run)):
+            if after < part.upto and (damage := (yield from self._part(part, max(after, part.after), types))):
+                last, why = damage
+                why += f", in run {part.run}, from which it was forked" if part.run != plain(run) else ""
+                data = {"why": why, "after": last, "file": self.where}
+                yield Event(run, 0, "journal.damaged", ts=now(), t=0.0, seg="", data=data)
+                return
+
+    def _parts(self, run: str) -> list[_Part]:
+        """Return what a run is made of: what it shares with the runs it was forked from, and its own events."""
+        parts = [_Part(run, 0, _ENDLESS, 0)]
         with suppress(JournalError):  # the index is damaged: the events may not be
-            end = self.last(run)
+            while row := self._all("SELECT origin, origin_seq, seq FROM runs WHERE run = ?", parts[0].run):
+                ((origin, shared, last),) = row
+                own = parts[0]
+                parts[0] = _Part(own.run, shared, own.upto, min(last, own.upto))
+                if not origin or origin in [part.run for part in parts]:
+                    break
+                parts.insert(0, _Part(origin, 0, min(shared, own.upto), min(shared, own.upto)))
+        return parts
+
+    def _part(
+        self, part: _Part, after: int, types: Sequence[str]
+    ) -> Generator[Event, None, tuple[int, str] | None]:
+        """Read one part; return where it is damaged, and how."""
         only = f"AND type IN ({', '.join('?' * len(types))})" if types else ""
-        query = f"SELECT {COLUMNS} FROM events WHERE run = ? AND seq > ? {only} ORDER BY seq LIMIT {_PAGE}"  # noqa: S608
+        query = (
+            f"SELECT {COLUMNS} FROM events WHERE run = ? AND seq > ? AND seq <= ? {only}"  # noqa: S608
+            f" ORDER BY seq LIMIT {_PAGE}"
+        )
         while True:
-            rows, why = self._readable(query, (plain(run), after, *types))
+            rows, why = self._readable(query, (part.run, after, part.upto, *types))
             for row in rows:
                 if not types and row[1] != after + 1:
                     why = f"event {after + 1} is missing"
@@ -76,13 +121,12 @@ class SqlJournal(ABC):
                     break
                 yield event
                 after = event.seq
-            if not types and not why and len(rows) < _PAGE and after < end:
-                why = f"the events after {after} are missing, up to {end}"
+            if not types and not why and len(rows) < _PAGE and after < part.end:
+                why = f"the events after {after} are missing, up to {part.end}"
             if why:
-                data = {"why": why, "after": after, "file": self.where}
-                yield Event(run, 0, "journal.damaged", ts=now(), t=0.0, seg="", data=data)
-            if why or len(rows) < _PAGE:
-                return
+                return after, why
+            if len(rows) < _PAGE:
+                return None
 
     def last(self, run: str) -> int:
         """Return the highest `seq` of the run (0: no such run)."""
@@ -108,7 +152,7 @@ class SqlJournal(ABC):
                 "Which run? Name it by its id, the beginning of its id, or @last. All: crewkit runs"
             )
         rows = self._all(
-            "SELECT run FROM runs WHERE run >= ? AND run < ? AND seq > 0 ORDER BY run LIMIT 9",
+            "SELECT run FROM runs WHERE run >= ? AND run < ? AND seq > origin_seq ORDER BY run LIMIT 9",
             plain(name),
             plain(name) + "\U0010ffff",
         )
@@ -122,9 +166,15 @@ class SqlJournal(ABC):
 
     def _newest(self, count: int) -> list[str]:
         rows = self._all(
-            f"SELECT run FROM runs WHERE seq > 0 ORDER BY started DESC, {self._born} DESC LIMIT {count}"  # noqa: S608
+            f"SELECT run FROM runs WHERE seq > origin_seq ORDER BY started DESC, {self._born} DESC LIMIT {count}"  # noqa: S608
         )
         return [run for (run,) in rows]
+
+    def _check_origin(self, origin: str, seq: int) -> None:
+        """Refuse to fork a run where it has no events."""
+        last = self.last(origin) or self._unknown(origin)
+        if not 0 < seq <= last:
+            raise InputError(f"Run {origin} has the events 1 to {last}: it cannot be forked after {seq}.")
 
     def _owner(self, run: str) -> str:
         rows = self._all("SELECT pid, host FROM runs WHERE run = ?", plain(run))
@@ -186,7 +236,7 @@ class Tail:
         self.seq += 1
         self.bytes += size
         self.updated = draft.ts or now()
-        if draft.type == "run.started":
+        if draft.type in ("run.started", "run.forked"):
             self.started = self.updated
         if draft.type == "run.finished":
             self.status = plain(str(draft.data.get("status", "completed")))
@@ -199,7 +249,7 @@ class Tail:
             # Decided while it paused, or before it looked for the last time?
             unseen = self.told > int(draft.data.get("seen", self.seq))
             self.wake = self.updated if unseen else plain(str(draft.data.get("until") or ""))
-        elif draft.type in ("run.started", "run.resumed", "run.finished"):
+        elif draft.type in ("run.started", "run.forked", "run.resumed", "run.finished"):
             self.wake = ""
         return Event(
             self.run,

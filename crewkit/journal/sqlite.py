@@ -72,15 +72,23 @@ class SqliteJournal(SqlJournal):
 
     def begin(self, run: str, crew: str, seg: str) -> Lease:
         """Make a new run and take its lease."""
+        return self._make(run, crew, seg)
+
+    def fork(self, origin: str, seq: int, run: str, crew: str, seg: str) -> Lease:
+        """Make a new run that shares the events of another up to `seq`, and take its lease."""
+        self._check_origin(origin, seq)
+        return self._make(run, crew, seg, origin, seq)
+
+    def _make(self, run: str, crew: str, seg: str, origin: str = "", shared: int = 0) -> Lease:
         check_run_id(run)
         self._lock(run)
         started = now()
-        row = (run, plain(crew), started, started, *me(seg))
+        row = (run, plain(crew), started, started, shared, *me(seg), origin, shared)
         try:
             with self._db.transaction() as db:
                 made = db.execute(
                     "INSERT OR IGNORE INTO runs (run, crew, status, started, updated, seq, epoch, held, pid, host,"
-                    " seg) VALUES (?, ?, 'running', ?, ?, 0, 1, 1, ?, ?, ?)",
+                    " seg, origin, origin_seq) VALUES (?, ?, 'running', ?, ?, ?, 1, 1, ?, ?, ?, ?, ?)",
                     row,
                 ).rowcount
             if not made:
@@ -140,7 +148,7 @@ class SqliteJournal(SqlJournal):
         """List the runs, the newest first."""
         rows = self._all(
             "SELECT run, crew, status, started, updated, seq, held, pid, host, origin, origin_seq, wake, bytes"
-            " FROM runs WHERE seq > 0"
+            " FROM runs WHERE seq > origin_seq"
             " ORDER BY started DESC, rowid DESC"
         )
         return [listed(row, alive=bool(row[6]) and self._lock_file(row[0]).held()) for row in rows]

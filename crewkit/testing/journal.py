@@ -13,6 +13,7 @@ class TestMyJournal(JournalConformance):
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -186,7 +187,10 @@ class JournalConformance:
         other.append([Write("r-1", [started()], lease.epoch)])
         other.close()
         other.close()
-        assert [info.alive for info in journal.runs()] == [False]
+        deadline = time.monotonic() + 30  # a server may take a moment to notice
+        while [info.alive for info in journal.runs()] != [False]:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
         assert journal.take("r-1", "s2").seg == "s2"
 
     def test_an_owner_who_lost_the_run_is_refused(self, journal: Journal, reopen: Reopen) -> None:
@@ -258,6 +262,71 @@ class JournalConformance:
         journal.append([Write("r-1", [note("é" * 10), note("")], lease.epoch)])
         size = sum(len(json.dumps({"text": text}, separators=(",", ":"))) for text in ("xx" * 10, ""))
         assert journal.runs()[0].bytes == size
+
+    def test_a_fork_shares_events_and_goes_on_by_itself(self, journal: Journal, reopen: Reopen) -> None:
+        """Nothing is copied; `seq` goes on; neither sees what the other does from then on."""
+        origin = journal.begin("r-1", "crew", "s1")
+        journal.append([Write("r-1", [started(), note(2), note(3)], origin.epoch)])
+        fork = journal.fork("r-1", 2, "r-2", "crew", "s2")
+        assert (fork.run, fork.epoch, fork.seg) == ("r-2", 1, "s2")
+        journal.append([Write("r-1", [note("of the first")], origin.epoch)])
+        ((own, _),) = journal.append([Write("r-2", [Draft("run.forked"), note("own")], fork.epoch)])
+        assert (own.run, own.seq, journal.last("r-2")) == ("r-2", 3, 4)
+        other = reopen()
+        for each in (journal, other):
+            assert [(event.run, event.seq) for event in each.events("r-2")] == [
+                ("r-1", 1),
+                ("r-1", 2),
+                ("r-2", 3),
+                ("r-2", 4),
+            ]
+            assert [event.data.get("text") for event in each.events("r-1")] == [None, 2, 3, "of the first"]
+            assert [event.seq for event in each.events("r-2", after=1)] == [2, 3, 4]
+            assert [event.seq for event in each.events("r-2", after=3)] == [4]
+            assert [event.seq for event in each.events("r-2", types=("note",))] == [2, 4]
+        info = next(info for info in other.runs() if info.run == "r-2")
+        assert (info.origin, info.origin_seq, info.events, info.status) == ("r-1", 2, 4, "running")
+        other.close()
+
+    def test_a_fork_of_a_fork_shares_what_that_one_shares(self, journal: Journal) -> None:
+        """Also where it branches off before the first did."""
+        lease = journal.begin("r-1", "c", "s")
+        journal.append([Write("r-1", [started(), note(2), note(3), note(4)], lease.epoch)])
+        lease = journal.fork("r-1", 3, "r-2", "c", "s")
+        journal.append([Write("r-2", [note(4), note(5)], lease.epoch)])
+        for seq, shared in ((5, ["r-1"] * 3 + ["r-2"] * 2), (2, ["r-1"] * 2), (3, ["r-1"] * 3)):
+            run = f"r-3-{seq}"
+            lease = journal.fork("r-2", seq, run, "c", "s")
+            journal.append([Write(run, [note("own")], lease.epoch)])
+            events = list(journal.events(run))
+            assert [event.run for event in events] == [*shared, run]
+            assert [event.seq for event in events] == list(range(1, seq + 2))
+
+    def test_a_fork_keeps_keys_for_itself(self, journal: Journal) -> None:
+        """What happened once in its origin may happen once in it."""
+        lease = journal.begin("r-1", "c", "s")
+        journal.append([Write("r-1", [started(), note(2, key="k")], lease.epoch)])
+        lease = journal.fork("r-1", 2, "r-2", "c", "s")
+        answer = journal.append([Write("r-2", [note(3, key="k"), note(4, key="k")], lease.epoch)])
+        assert [event.seq for event in answer[0]] == [3]
+
+    def test_a_fork_is_refused_where_there_is_nothing_to_share(self, journal: Journal) -> None:
+        """And leaves nothing behind."""
+        lease = journal.begin("r-1", "c", "s")
+        journal.append([Write("r-1", [started(), note(2)], lease.epoch)])
+        with pytest.raises(InputError, match="r-nope"):
+            journal.fork("r-nope", 1, "r-2", "c", "s")
+        for seq in (0, -1, 3):
+            with pytest.raises(InputError, match="has the events 1 to 2"):
+                journal.fork("r-1", seq, "r-2", "c", "s")
+        journal.release(lease)
+        with pytest.raises(JournalError, match="There is a run r-1 already"):
+            journal.fork("r-1", 1, "r-1", "c", "s")
+        journal.fork("r-1", 1, "r-3", "c", "s")  # and its process dies before it says so
+        assert [info.run for info in journal.runs()] == ["r-1"]
+        assert journal.find("@last") == "r-1"
+        with pytest.raises(InputError, match="There is no run 'r-3'"):
+            journal.find("r-3")
 
     def test_a_run_is_found_by_its_id_a_prefix_or_as_the_last(self, journal: Journal) -> None:
         """What is near is named where nothing, or too much, is meant."""

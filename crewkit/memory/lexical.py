@@ -33,6 +33,9 @@ CREATE TABLE IF NOT EXISTS postings (
 _QUERY_WORDS = 32
 """A longer query is searched by its rarest words."""
 
+_POSTINGS = 60_000
+"""Of a query's words together, the rarest first; the commonest words beyond tell next to nothing."""
+
 _LONGEST_WORD = 40
 
 _MONTHS = ("January February March April May June July August September October November December").split()  # noqa: SIM905
@@ -186,12 +189,18 @@ class Lexical:
 
     def _weights(self, namespace: int, query: str, records: int) -> dict[str, float]:
         """Weigh the query's words: the rarer in the namespace, the heavier; those not in it are left out."""
-        found: dict[str, float] = {}
+        held: dict[str, int] = {}
         for word in dict.fromkeys(self._stemmer.stems(query[:10_000])):
             (holding,) = self._db.execute(
                 "SELECT count(*) FROM postings WHERE namespace = ? AND word = ?", (namespace, word)
             ).fetchone()
             if holding:
-                found[word] = math.log(1 + (records - holding + 0.5) / (holding + 0.5))
-        heaviest = sorted(found, key=lambda word: -found[word])[:_QUERY_WORDS]
-        return {word: found[word] for word in heaviest}
+                held[word] = holding
+        weights: dict[str, float] = {}
+        postings = 0
+        for word in sorted(held, key=held.__getitem__)[:_QUERY_WORDS]:
+            postings += held[word]
+            if weights and postings > _POSTINGS:
+                break
+            weights[word] = math.log(1 + (records - held[word] + 0.5) / (held[word] + 0.5))
+        return weights

@@ -30,6 +30,10 @@ _FEW = 4_000
 """Records that a filter lets through whose vectors are compared one by one."""
 
 
+_MANY = 2_000
+"""Vectors that one recall may have to bring into the index."""
+
+
 class Shelf:
     """The store, its vector index and the embedder of one memory, each opened when it is first needed."""
 
@@ -45,6 +49,8 @@ class Shelf:
         self._chroma: ChromaIndex | None = None
         self._exact: ExactIndex | None = None
         self._has_no_chroma = False
+        self._unseen = 0
+        """Vectors that were added and are perhaps not in the index."""
         self._checked: dict[int, int] = {}
         self._sound: set[int] = set()
         """Namespaces that were seen to have no vectors of another embedder."""
@@ -86,7 +92,8 @@ class Shelf:
         embedder = self._embedder.id if self._embedder else ""
         self._store.add(namespace, records, vectors, embedder, merge)
         space = self._store.space(namespace)
-        if self._chroma is not None and space is not None:
+        self._unseen += len(vectors)
+        if space is not None and (self._chroma is not None or self._unseen > _MANY):
             # The next recall would do it, but it should not pay for many adds at once.
             self._guarded(namespace, lambda chroma: chroma.catch_up(space))
 

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from functools import cache
@@ -136,6 +136,40 @@ class LitellmModel:
             status=status,
             retry_after=seconds_until(headers.get("retry-after", "")),
         )
+
+
+def embed_texts(
+    model: str, texts: Sequence[str], base: str | None, key: str | None, timeout: float
+) -> list[list[float]]:
+    """Return the texts' vectors in their order, from an embedding model. Blocks.
+
+    Args:
+        model: litellm's name for it.
+        texts: None of them empty.
+        base: Where the server is, if not where litellm thinks.
+        key: The key, if not the one litellm finds in the environment.
+        timeout: Seconds for the request.
+
+    Raises:
+        ModelError: There were none; litellm's own error is its cause.
+    """
+    _import()
+    import litellm
+
+    asked: Data = {"model": model, "input": list(texts), "timeout": timeout, "max_retries": 1}
+    asked |= {"api_base": base} if base else {}
+    asked |= {"api_key": key or "none"} if key or base else {}
+    try:
+        found = cast("Any", litellm).embedding(**asked).data
+    except Exception as error:  # a vendor's call: whatever it raises, there are no vectors
+        text = str(error).replace(key, "[key]") if key else str(error)
+        raise ModelError(
+            f"Embedding model '{model}' gave no vectors: {text[:SHOWN]}", retryable=True
+        ) from error
+    vectors = [cast("list[float]", row["embedding"]) for row in found]
+    if len(vectors) != len(texts):
+        raise ModelError(f"Embedding model '{model}' gave {len(vectors)} vectors for {len(texts)} texts.")
+    return vectors
 
 
 @cache

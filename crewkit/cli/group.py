@@ -41,6 +41,7 @@ COMMANDS: dict[str, dict[str, Entry]] = {
         "check": Entry("define", "Find mistakes in a crew without running it."),
         "graph": Entry("define", "Draw who waits for whom."),
         "run": Entry("run", "Run a crew."),
+        "watch": Entry("watch", "Run a crew for every line or file that comes in."),
         "resume": Entry("run", "Carry a run on: after a crash, a pause, a limit."),
     },
     "Look": {

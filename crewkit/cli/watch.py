@@ -1,0 +1,322 @@
+"""`crewkit watch`: a run for every line of stdin, or every file in a folder."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import redirect_stdout, suppress
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from crewkit.cli.common import STYLES, examples, say, say_spans
+from crewkit.cli.group import FAILED, INTERRUPTED, OK, PAUSED
+from crewkit.cli.inputs import caps, limit_options, read_inputs
+from crewkit.cli.stop import Stop
+from crewkit.cli.text import count, one_line
+from crewkit.core.clock import timestamp
+from crewkit.errors import CrewkitError, InputError, RunBusy
+
+if TYPE_CHECKING:
+    from crewkit.crew.crew import Crew
+    from crewkit.crew.options import Options
+    from crewkit.crew.result import Result
+    from crewkit.journal.base import Journal
+
+POLL = 0.5
+"""Seconds between two looks into a folder; a file that did not change between them is whole."""
+
+_UNFINISHED = (".part", ".tmp", ".crdownload", "~")
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something that a run is for."""
+
+    name: str
+    """As people see it."""
+    key: str
+    """What makes it the same item again, which is not run again."""
+    inputs: Mapping[str, Any]
+
+
+@dataclass
+class Watching:
+    """One watch: the crew, what is known of earlier items, and how the runs ended."""
+
+    crew: Crew
+    options: Options
+    journal: Journal
+    concurrency: int
+    answers: TextIO | None
+    """Where each run is told as JSON; `None`: people read of it on stderr."""
+    ended: Counter[str] = field(default_factory=Counter[str])
+    running: set[str] = field(default_factory=set[str])
+
+    async def serve(self, items: AsyncIterator[Item]) -> None:
+        """Give every item its run, so many at a time."""
+        room = asyncio.Semaphore(self.concurrency)
+        async with asyncio.TaskGroup() as group:
+            async for item in items:
+                await room.acquire()
+                running = group.create_task(self._one(item))
+                running.add_done_callback(lambda _: room.release())
+
+    async def _one(self, item: Item) -> None:
+        run = "w-" + blake2b(f"{self.options.target}\x1e{item.key}".encode(), digest_size=6).hexdigest()
+        if run in self.running:
+            self._tell(item, run, "running", "it came in a moment ago", repeated=True)
+            return
+        self.running.add(run)
+        try:
+            result = await self._run(run, item)
+        except CrewkitError as error:
+            self._tell(item, run, "busy" if isinstance(error, RunBusy) else "failed", str(error))
+            return
+        finally:
+            self.running.discard(run)
+        if isinstance(result, str):
+            self._tell(item, run, result, "done before", repeated=True)
+        else:
+            self._tell(item, run, result.status, "" if result.ok else result.why, output=result.output)
+
+    async def _run(self, run: str, item: Item) -> Result | str:
+        """Run the crew for an item, or carry its run on; return the status of one that has ended or waits."""
+        known = await asyncio.to_thread(self.journal.last, run)
+        if not known:
+            return await self.crew.run(item.inputs, replace(self.options, run_id=run))
+        status = await asyncio.to_thread(self._status, run)
+        return status or await self.crew.resume(run, self.options)
+
+    def _status(self, run: str) -> str:
+        """Return the status of a run that has ended or waits; empty where it can be carried on."""
+        info = next(info for info in self.journal.runs() if info.run == run)
+        if info.status == "running" or run in self.journal.due(timestamp(self.options.clock.now())):
+            return ""
+        if info.status == "paused":
+            *_, paused = self.journal.events(run, types=("run.paused",))
+            return "" if paused.data.get("reason") == "interrupted" else "paused"
+        return info.status
+
+    def _tell(
+        self, item: Item, run: str, status: str, why: str, *, output: Any = None, repeated: bool = False
+    ) -> None:
+        if not repeated:
+            self.ended[status] += 1
+        if self.answers:
+            from pydantic_core import to_jsonable_python
+
+            data = {"item": item.name, "run": run, "status": status, "why": why, "repeated": repeated}
+            data["output"] = to_jsonable_python(output, fallback=str)
+            self.answers.write(json.dumps(data, ensure_ascii=True) + "\n")
+            self.answers.flush()
+            return
+        detail = f"  {one_line(why, 200)}" if why else ""
+        spans = [(f"{run}  ", "bold"), (f"{status:9}", STYLES.get(status, "red"))]
+        say_spans([*spans, (f"  {one_line(item.name, 80)}", ""), (detail, "dim")], err=True)
+
+
+@click.command(
+    epilog=examples(
+        "cat links.txt | crewkit watch crews/digest.py --lines --input folder",
+        "crewkit watch crews/document_review.py --folder inbox --pattern '*.pdf'",
+        "crewkit watch crew.py --json-lines --key id --concurrency 8 < orders.jsonl",
+    )
+)
+@click.argument("target")
+@click.option("--lines", is_flag=True, help="A run for each line of stdin.")
+@click.option("--json-lines", is_flag=True, help="A run for each JSON object on a line of stdin: its inputs.")
+@click.option(
+    "--folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A run for each file in it.",
+)
+@click.option("--pattern", default="*", show_default=True, help="Which files of the folder.")
+@click.option("--once", is_flag=True, help="End when the files that are there are done.")
+@click.option("--input", "into", default="", metavar="NAME", help="The input that gets the line or the path.")
+@click.option("--key", default="", metavar="NAME", help="The input by which an item is known again.")
+@click.option("-i", "pairs", multiple=True, metavar="NAME=TEXT", help="An input that is the same for all.")
+@click.option(
+    "--concurrency", type=click.IntRange(min=1), default=4, show_default=True, help="Runs at a time."
+)
+@click.option("--model", default="", metavar="NAME", help="Model for whoever has none.")
+@limit_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per run.")
+def watch(
+    *,
+    target: str,
+    lines: bool,
+    json_lines: bool,
+    folder: Path | None,
+    pattern: str,
+    once: bool,
+    into: str,
+    key: str,
+    pairs: tuple[str, ...],
+    concurrency: int,
+    model: str,
+    as_json: bool,
+    **limits: int | float | str | None,
+) -> int:
+    """Run the crew that TARGET names for everything that comes in, each once.
+
+    Each item has a normal run whose id is made from what the item is: a line that was there before, or a
+    file that has not changed, is not run again, and a run that was cut off is carried on.
+    """
+    from crewkit.core.limits import Limits
+    from crewkit.crew.load import load
+    from crewkit.crew.options import Options
+
+    if lines + json_lines + (folder is not None) != 1:
+        raise InputError("Say what to watch: --lines, --json-lines or --folder FOLDER, one of them.")
+    answers = sys.stdout
+    with redirect_stdout(sys.stderr):
+        crew = load(target, Path.cwd())
+    fixed = read_inputs(pairs, "")
+    name = "" if json_lines else _into(crew, into, fixed)
+    lines_in = _from_lines(name, fixed, key)
+    items = lines_in if folder is None else _files(folder.absolute(), pattern, name, fixed, once=once)
+    options = Options(target=target, limits=Limits(**caps(**limits)), model=model or None)
+    with redirect_stdout(sys.stderr):
+        return asyncio.run(_watched(crew, options, items, concurrency, answers if as_json else None))
+
+
+async def _watched(
+    crew: Crew, options: Options, items: AsyncIterator[Item], concurrency: int, answers: TextIO | None
+) -> int:
+    from crewkit.journal.open import open_journal
+
+    journal = open_journal(None, options.environ)
+    watching = Watching(crew, replace(options, journal=journal), journal, concurrency, answers)
+    task = asyncio.current_task()
+    assert task is not None
+    try:
+        with Stop(task, lambda: say("stopping in order …", err=True)) as stop:
+            try:
+                await watching.serve(items)
+            except asyncio.CancelledError:
+                if not stop.pressed:
+                    raise
+                say("interrupted; the same command goes on where this one stopped", err=True)
+                return INTERRUPTED
+    finally:
+        journal.close()
+    ended = watching.ended
+    said = ", ".join(f"{many:,} {status}" for status, many in ended.items())
+    say(f"{count(ended.total(), 'run')}{f': {said}' if said else ''}", err=True)
+    good = ended["completed"] + ended["paused"] == ended.total()
+    return OK if ended["completed"] == ended.total() else PAUSED if good else FAILED
+
+
+def _into(crew: Crew, named: str, fixed: Mapping[str, Any]) -> str:
+    """Return the input that gets an item: the one that was named, or the only one that is left."""
+    from crewkit.crew.crew import REQUIRED
+
+    declared = crew.plan.inputs
+    if named and named not in declared:
+        raise InputError(f"--input {named}: the crew has no such input. Inputs: {', '.join(declared)}.")
+    wanted = [n for n, given in declared.items() if given.default is REQUIRED and n not in fixed]
+    if not named and len(wanted) != 1:
+        raise InputError(
+            f"Say which input gets the item: --input NAME. The crew's inputs: {', '.join(declared) or 'none'}."
+        )
+    return named or wanted[0]
+
+
+# What comes in
+
+
+async def _from_lines(into: str, fixed: Mapping[str, Any], key: str) -> AsyncIterator[Item]:
+    """Yield the lines of stdin as they come; one that cannot be used is told and passed over."""
+    async for number, line in _stdin():
+        text = line.strip()
+        if not text:
+            continue
+        try:
+            own = {into: text} if into else _object(text, number)
+        except InputError as error:
+            say(f"line {number} is passed over: {error}", style="red", err=True)
+            continue
+        inputs = {**fixed, **own}
+        mark = inputs.get(key, text) if key else text
+        yield Item(text, json.dumps([mark, *([] if key else [fixed])], sort_keys=True), inputs)
+
+
+async def _stdin() -> AsyncIterator[tuple[int, str]]:
+    loop = asyncio.get_running_loop()
+    queue: asyncio.Queue[str | None] = asyncio.Queue(maxsize=64)
+
+    def read() -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody wants more
+            for line in sys.stdin:
+                asyncio.run_coroutine_threadsafe(queue.put(line), loop).result()
+            asyncio.run_coroutine_threadsafe(queue.put(None), loop).result()
+
+    threading.Thread(target=read, name="crewkit-stdin", daemon=True).start()
+    number = 0
+    while (line := await queue.get()) is not None:
+        number += 1
+        yield number, line
+
+
+def _object(text: str, number: int) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"it is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise InputError(f"it holds no object: {text[:60]} (line {number})")
+    return value  # pyright: ignore[reportUnknownVariableType]
+
+
+async def _files(
+    folder: Path, pattern: str, into: str, fixed: Mapping[str, Any], *, once: bool
+) -> AsyncIterator[Item]:
+    """Yield the files of a folder once they are whole, and again when their content changed."""
+    before: dict[Path, tuple[int, int]] = {}
+    done: dict[Path, tuple[int, int]] = {}
+    while True:
+        seen = await asyncio.to_thread(_scan, folder, pattern)
+        for path, stamp in seen.items():
+            if before.get(path) == stamp and done.get(path) != stamp:
+                done[path] = stamp
+                content = await asyncio.to_thread(_hash, path)
+                if content:
+                    name = path.relative_to(folder).as_posix()
+                    yield Item(
+                        name, json.dumps([name, content, fixed], sort_keys=True), {**fixed, into: str(path)}
+                    )
+        if once and seen == before:
+            return
+        before = seen
+        await asyncio.sleep(POLL)
+
+
+def _scan(folder: Path, pattern: str) -> dict[Path, tuple[int, int]]:
+    found: dict[Path, tuple[int, int]] = {}
+    for path in sorted(folder.rglob(pattern) if "/" in pattern else folder.glob(pattern)):
+        if path.name.startswith(".") or path.name.endswith(_UNFINISHED):
+            continue
+        with suppress(OSError):  # it went away meanwhile
+            status = path.stat()
+            if path.is_file():
+                found[path.absolute()] = (status.st_mtime_ns, status.st_size)
+    return found
+
+
+def _hash(path: Path) -> str:
+    digest = blake2b(digest_size=16)
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    except OSError:
+        return ""
+    return digest.hexdigest()

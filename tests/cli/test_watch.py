@@ -1,0 +1,146 @@
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from crewkit.cli.group import serve
+
+SLOW = '''
+import time
+from crewkit import Crew, Input, Task, tool
+
+@tool(effects="read")
+def wait(topic: str, seconds: float) -> str:
+    """Wait."""
+    time.sleep(seconds)
+    return topic
+
+crew = Crew([Task("wait", do=wait)], inputs={"topic": Input(), "seconds": Input(type=float)})
+'''
+
+
+def rows(text: str) -> list[dict]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def states(invoke) -> list[str]:
+    return [row["status"] for row in rows(invoke("runs", "--json").stdout)]
+
+
+def test_each_line_has_a_run_and_none_has_two(invoke):
+    done = invoke(
+        "watch", "finding.py", "--lines", "--json", input="tides\n\nmoons\ntides\n", standalone_mode=False
+    )
+    assert done.return_value == 0, done.output
+    told = rows(done.stdout)
+    assert sorted(row["item"] for row in told if not row["repeated"]) == ["moons", "tides"]
+    again = invoke(
+        "watch", "finding.py", "--lines", "--json", input="moons\ntides\nsuns\n", standalone_mode=False
+    )
+    assert {row["item"]: row["repeated"] for row in rows(again.stdout)} == {
+        "moons": True,
+        "tides": True,
+        "suns": False,
+    }
+    runs = rows(invoke("runs", "--json").stdout)
+    assert len(runs) == 3
+    assert {row["run"] for row in rows(again.stdout)} == {row["run"] for row in runs}
+
+
+def test_json_lines_are_inputs_and_a_bad_one_is_passed_over(invoke):
+    lines = '{"topic": "tides", "seconds": 0}\n[1]\n{broken\n{"seconds": 0}\n'
+    done = invoke("watch", "finding.py:waiting", "--json-lines", "--json", input=lines, standalone_mode=False)
+    assert done.return_value == 1
+    assert "line 2 is passed over: it holds no object" in done.stderr
+    assert "line 3 is passed over: it is not JSON" in done.stderr
+    told = {row["item"]: row for row in rows(done.stdout)}
+    assert told['{"topic": "tides", "seconds": 0}']["output"] == "tides"
+    assert "needs the input 'topic'" in told['{"seconds": 0}']["why"]
+
+
+def test_a_key_says_what_is_the_same_again(invoke):
+    lines = '{"topic": "tides", "seconds": 0}\n'
+    first = invoke(
+        "watch",
+        "finding.py:waiting",
+        "--json-lines",
+        "--key",
+        "topic",
+        "--json",
+        input=lines,
+        standalone_mode=False,
+    )
+    assert first.return_value == 0
+    other = lines.replace("0}", "0.1}")
+    again = invoke(
+        "watch",
+        "finding.py:waiting",
+        "--json-lines",
+        "--key",
+        "topic",
+        "--json",
+        input=other,
+        standalone_mode=False,
+    )
+    assert rows(again.stdout)[0]["repeated"]
+
+
+def test_each_file_of_a_folder_has_a_run_and_a_changed_one_another(invoke, folder):
+    inbox = folder / "inbox"
+    inbox.mkdir()
+    for name in ("a.txt", "b.txt", ".hidden.txt", "c.txt.part", "d.pdf"):
+        (inbox / name).write_text(name)
+    arguments = ("watch", "finding.py", "--folder", "inbox", "--pattern", "*.txt", "--once", "--json")
+    assert sorted(row["item"] for row in rows(invoke(*arguments).stdout)) == ["a.txt", "b.txt"]
+    (inbox / "a.txt").write_text("changed")
+    assert {row["item"]: row["repeated"] for row in rows(invoke(*arguments).stdout)} == {
+        "a.txt": False,
+        "b.txt": True,
+    }
+
+
+def test_what_waits_for_a_person_is_carried_on_when_it_comes_in_again(invoke):
+    arguments = ("watch", "finding.py:asking", "--lines", "--json")
+    first = invoke(*arguments, input="tides\n", standalone_mode=False)
+    assert first.return_value == 3
+    assert rows(invoke(*arguments, input="tides\n", standalone_mode=False).stdout)[0]["repeated"]
+    assert invoke("approve", rows(invoke("approvals", "--json").stdout)[0]["id"]).exit_code == 0
+    assert rows(invoke(*arguments, input="tides\n", standalone_mode=False).stdout)[0]["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "Say what to watch"),
+        (("--lines", "--folder", "."), "Say what to watch"),
+        (("--lines", "--input", "topik"), "no such input"),
+        (("--lines", "-i", "topic=x"), "Say which input gets the item"),
+    ],
+)
+def test_a_wrong_use_is_said(folder, capsys, arguments, said):
+    assert serve(["watch", "finding.py", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_an_interrupted_watch_goes_on_where_it_stopped(invoke, folder):
+    lines = '{"topic": "tides", "seconds": 0}\n{"topic": "moons", "seconds": 3}\n'
+    (folder / "lines").write_text(lines)
+    (folder / "slow.py").write_text(SLOW)
+    command = [sys.executable, "-m", "crewkit.cli.main", "watch", "slow.py", "--json-lines"]
+    with (folder / "lines").open() as stdin:
+        process = subprocess.Popen(command, cwd=folder, stdin=stdin, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while len(states(invoke)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "goes on where this one stopped" in said
+    assert sorted(states(invoke)) == ["completed", "paused"]
+    again = invoke("watch", "slow.py", "--json-lines", input=lines, standalone_mode=False)
+    assert again.return_value == 0, again.stderr
+    assert states(invoke) == ["completed", "completed"]

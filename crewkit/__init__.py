@@ -33,7 +33,9 @@ if TYPE_CHECKING:
         ToolError,
     )
     from crewkit.memory.base import Hit, Record
+    from crewkit.memory.semantic import SemanticMemory
     from crewkit.models.route import Capable, Route
+    from crewkit.tools.memory import memory_tools, recall, remember
     from crewkit.tools.tool import Tool, ToolContext, tool, tool_from_schema
 
 __version__ = "0.1.0"
@@ -67,6 +69,7 @@ _ROOMS = {
     "RunBusy": "errors",
     "RunError": "errors",
     "Scope": "checks.scope",
+    "SemanticMemory": "memory.semantic",
     "Task": "crew.task",
     "Tool": "tools.tool",
     "ToolContext": "tools.tool",
@@ -74,6 +77,9 @@ _ROOMS = {
     "Verdict": "core.verdict",
     "any_of": "crew.task",
     "ask_colleague": "agents.delegate",
+    "memory_tools": "tools.memory",
+    "recall": "tools.memory",
+    "remember": "tools.memory",
     "tool": "tools.tool",
     "tool_from_schema": "tools.tool",
 }
@@ -107,6 +113,7 @@ __all__ = [
     "RunBusy",
     "RunError",
     "Scope",
+    "SemanticMemory",
     "Task",
     "Tool",
     "ToolContext",
@@ -114,6 +121,9 @@ __all__ = [
     "Verdict",
     "any_of",
     "ask_colleague",
+    "memory_tools",
+    "recall",
+    "remember",
     "tool",
     "tool_from_schema",
 ]

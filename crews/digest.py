@@ -51,7 +51,7 @@ def list_folder(folder: str) -> list[str]:
     """Return the documents in a folder; stop the run where there is nothing to digest."""
     files = [path.as_posix() for path in list_documents(Path(folder))]
     if not files:
-        raise InputError(f"The folder '{folder}' holds no text or Markdown files.")
+        raise InputError(f"The folder '{folder}' holds no text, Markdown, HTML or PDF files.")
     return files
 
 
@@ -190,7 +190,7 @@ crew = Crew(
     [documents, index, quotes, digest, report],
     name="digest",
     inputs={
-        "folder": Input("A folder with text or Markdown files."),
+        "folder": Input("A folder with text, Markdown, HTML or PDF files."),
         "question": Input(
             "What the digest should answer.",
             default="What are these documents about, and which facts in them matter most?",

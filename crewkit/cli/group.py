@@ -47,6 +47,7 @@ COMMANDS: dict[str, dict[str, Entry]] = {
     "Look": {
         "runs": Entry("runs", "List the runs."),
         "show": Entry("show", "Read a run's transcript."),
+        "memory": Entry("memory", "Look into memory, add documents to it, forget."),
     },
     "Decide": {
         "approvals": Entry("decide", "List what waits for a person."),

@@ -249,6 +249,7 @@ def _placeholders(crew: Crew, inputs: Mapping[str, Input]) -> None:
     ]
     for agent in _agents(crew).values():
         texts += [(f"Agent '{agent.role}'", text) for text in (agent.goal, agent.backstory)]
+    texts.append((f"The memory of crew '{crew.name}'", crew.memory or ""))
     for where, text in texts:
         for match in _PLACEHOLDER.finditer(text):
             name = match["name"]

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from enum import Enum
+from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,10 @@ class Crew:
     scope: Scope | None = None
     """Narrows what everyone in the crew may do."""
     memory: str | None = None
-    """A name under which what the crew remembers lasts over its runs. `None`: every run remembers for itself."""
+    """A name under which what the crew remembers lasts over its runs: facts, and what became of its tasks. With
+    `{user}` in it every user has a memory of their own. `None`: every run remembers for itself."""
+    knowledge: Sequence[str] = ()
+    """Files and folders of documents that `recall` finds, with what is remembered. Each is indexed once, by content."""
 
     def __post_init__(self) -> None:
         from crewkit.crew.compile import compile_crew
@@ -80,6 +84,10 @@ class Crew:
         expect(where, "limits", self.limits, Limits, "a Limits: limits=Limits(usd=0.50)")
         expect(where, "models", self.models, Mapping, "a table: models={'cheap': Route('openai/gpt-5-mini')}")
         check_routes(self.models, where)
+        expect(where, "memory", self.memory, (str, NoneType), "a name: memory='support'")
+        given = [self.knowledge] if isinstance(self.knowledge, str | Path) else self.knowledge
+        expect(where, "knowledge", given, Iterable, "a list of folders: knowledge=['docs']")
+        object.__setattr__(self, "knowledge", tuple(str(path) for path in given))
         object.__setattr__(self, "tasks", tuple(self.tasks))
         object.__setattr__(self, "agents", tuple(self.agents))
         object.__setattr__(self, "_plan", compile_crew(self))

@@ -19,10 +19,11 @@ from crewkit.core.limits import Limits
 from crewkit.core.messages import fingerprint
 from crewkit.crew.conclude import conclude, recalled
 from crewkit.crew.crew import Crew
+from crewkit.crew.memory import LazyMemory, check_knowledge, run_memory
 from crewkit.crew.options import Options
 from crewkit.crew.prepare import beginning, check_inputs, model_specs, pinned, resolve_models
 from crewkit.crew.result import Result
-from crewkit.crew.session import LazyMemory, Session, spent_before
+from crewkit.crew.session import Session, spent_before
 from crewkit.crew.walk import Walk
 from crewkit.errors import (
     CrewkitError,
@@ -48,6 +49,7 @@ async def start(crew: Crew, inputs: Mapping[str, Any], options: Options | None =
     """Begin a run of a crew and carry it on; see `Crew.run`."""
     options = options or Options()
     given = check_inputs(crew, inputs)
+    check_knowledge(crew)
     specs = model_specs(crew, options)
     health = Health(options.clock)
     models = resolve_models(crew, specs, options, health)
@@ -217,14 +219,15 @@ async def _carry_on(
     history: Sequence[Event],
 ) -> Result:
     begun = run.clock.monotonic()
-    namespace = f"crew:{crew.memory}" if crew.memory else f"run:{run.id}"
-    session = Session(run, options, models, opened.memory, namespace, inputs, spent_before(history))
+    memory = run_memory(crew, run, opened.memory, inputs, history)
+    session = Session(run, options, models, memory, inputs, spent_before(history))
     walk = Walk(session, crew, inputs, limits=options.limits.over(crew.limits))
     before = active_seconds(history)
     timer = _deadline(session, walk, before)
     watching = asyncio.create_task(_watch(session))
     try:
         await run.commit(durable=True)  # the run has begun, whatever follows
+        await memory.learn()
         outcomes = await walk.through()
     except asyncio.CancelledError:
         run.record("run.paused", data={"reason": "interrupted", "seconds": run.clock.monotonic() - begun})

@@ -294,7 +294,7 @@ class Walk:
             agent,
             at,
             fingerprint(self.run.id, at),
-            self._session.memory(at, task, agent),
+            self._session.memory.at(at, task, agent),
             deepcopy(dict(self.inputs)),
             lambda text: self.run.note(at, text, task=task, agent=agent),
         )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from crewkit.core.label import UNKNOWN, Label
 from crewkit.core.messages import fingerprint
 
 Where = Mapping[str, Any]
@@ -18,7 +19,7 @@ value is a text, a number or a boolean.
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who put a record into memory, in which run. Empty where it was no crew."""
+    """Who put a record into memory, in which run, and from what. Empty where it was no crew."""
 
     crew: str = ""
     agent: str = ""
@@ -26,6 +27,8 @@ class Origin:
     run: str = ""
     path: str = ""
     """The step, and which of its records: `draft/2/tool:0#1`. Such a one is kept once, however often it is tried."""
+    label: Label = UNKNOWN
+    """What it was made of, and whether that may be taken at its word. It stays with the record for good."""
     added: str = ""
     """When it was added, RFC 3339 in UTC; filled in by the memory."""
 

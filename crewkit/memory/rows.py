@@ -7,6 +7,8 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
+from crewkit.core.label import UNKNOWN, Label
+from crewkit.core.messages import canonical
 from crewkit.errors import InputError
 from crewkit.memory.base import Origin, Record, Where
 
@@ -25,7 +27,7 @@ CREATE TABLE IF NOT EXISTS records (
     title NOT NULL, author NOT NULL, time NOT NULL, metadata TEXT NOT NULL,
     length INTEGER NOT NULL, thread NOT NULL, position INTEGER NOT NULL, generation INTEGER NOT NULL,
     crew NOT NULL DEFAULT '', agent NOT NULL DEFAULT '', run NOT NULL DEFAULT '', path NOT NULL DEFAULT '',
-    added TEXT NOT NULL DEFAULT '',
+    label TEXT NOT NULL DEFAULT '', added TEXT NOT NULL DEFAULT '',
     UNIQUE (namespace, id)
 );
 CREATE TABLE IF NOT EXISTS vectors (
@@ -54,7 +56,7 @@ CREATE INDEX IF NOT EXISTS records_id ON records (id)
 
 # Constants, the only thing ever formatted into statements.
 COLUMNS = 'text, source, start, "end", title, author, time, metadata'
-ORIGIN = "crew, agent, run, path, added"
+ORIGIN = "crew, agent, run, path, label, added"
 
 STREAM = "stream"
 """The thread of all records without a source."""
@@ -71,6 +73,7 @@ def upgrade(db: sqlite3.Connection, found: int) -> None:
     if found < 2:
         for column in ("crew", "agent", "run", "path"):
             db.execute(f"ALTER TABLE records ADD COLUMN {column} NOT NULL DEFAULT ''")
+        db.execute("ALTER TABLE records ADD COLUMN label TEXT NOT NULL DEFAULT ''")
         db.execute("ALTER TABLE records ADD COLUMN added TEXT NOT NULL DEFAULT ''")
         rows = db.execute(f"SELECT namespace, number, {COLUMNS}, {ORIGIN} FROM records").fetchall()  # noqa: S608
         for namespace, number, *row in rows:
@@ -108,12 +111,14 @@ def to_row(record: Record) -> tuple[Any, ...]:
 
 def to_origin(origin: Origin, added: str) -> tuple[Any, ...]:
     """Return what the columns hold of a record's origin."""
-    return (*map(packed, (origin.crew, origin.agent, origin.run, origin.path)), origin.added or added)
+    names = map(packed, (origin.crew, origin.agent, origin.run, origin.path))
+    label = "" if origin.label == UNKNOWN else canonical(origin.label.to_data())
+    return (*names, packed(label), origin.added or added)
 
 
 def to_record(row: Sequence[Any]) -> Record:
     """Return the record of a row of `COLUMNS` and `ORIGIN`."""
-    text, source, start, end, title, author, time, metadata, *origin = row
+    text, source, start, end, title, author, time, metadata, crew, agent, run, path, label, added = row
     return Record(
         unpacked(text),
         unpacked(source),
@@ -123,7 +128,14 @@ def to_record(row: Sequence[Any]) -> Record:
         unpacked(author),
         unpacked(time),
         json.loads(metadata),
-        Origin(*map(unpacked, origin)),
+        Origin(
+            unpacked(crew),
+            unpacked(agent),
+            unpacked(run),
+            unpacked(path),
+            Label.from_data(json.loads(unpacked(label) or "null")),
+            added,
+        ),
     )
 
 

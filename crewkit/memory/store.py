@@ -227,7 +227,7 @@ class Store:
         """Write a record; return its number and how many words it has."""
         cursor = self._db.execute(
             f"INSERT INTO records (namespace, id, {COLUMNS}, length, thread, position, generation, {ORIGIN}) "  # noqa: S608
-            f"VALUES ({', '.join('?' * 19)})",
+            f"VALUES ({', '.join('?' * 20)})",
             (
                 *(space.number, id, *to_row(record)),
                 *(0, thread(record), 0, space.generation + 1),

@@ -13,7 +13,7 @@ from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, get_args
 
 from crewkit.core.messages import canonical, fingerprint
 from crewkit.errors import DefinitionError
-from crewkit.memory.base import Hit, Record
+from crewkit.memory.base import Hit, Record, Where
 
 Effect = Literal["read", "write", "external", "financial"]
 
@@ -28,14 +28,24 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 
 
 class Recall(Protocol):
-    """The memory as a tool sees it: its namespace is settled, and every use is in the transcript."""
+    """The memory as a tool sees it: every use is in the transcript, and every record says who wrote it.
 
-    async def add(self, records: Sequence[Record]) -> list[str]:
-        """Remember these; return their ids."""
+    Left out, `namespace` is the crew's own, and what its knowledge folders hold is recalled with it. `{name}` in a
+    namespace is an input of the crew.
+    """
+
+    async def add(self, records: Sequence[Record], *, namespace: str = "") -> list[str]:
+        """Remember these; return their ids. What one step adds is there once, however often it is tried.
+
+        Raises:
+            ToolError: A record is too large, or the run has written as much as one may.
+        """
         ...
 
-    async def recall(self, query: str, *, k: int = 5) -> list[Hit]:
-        """Return the `k` records that fit the query best, the best first."""
+    async def recall(
+        self, query: str, *, k: int = 5, namespace: str | Sequence[str] = "", where: Where | None = None
+    ) -> list[Hit]:
+        """Return the `k` records that fit the query best, the best first; `where` is a filter."""
         ...
 
 

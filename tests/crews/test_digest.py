@@ -127,7 +127,7 @@ async def test_hostile_documents_are_quoted_and_not_obeyed(run, docs) -> None:
     assert cited(result.output, docs)["a.md"] == "The vault opens at six."
 
 
-@pytest.mark.parametrize("make", [lambda folder: folder.rmdir(), lambda folder: (folder / "a.pdf").touch()])
+@pytest.mark.parametrize("make", [lambda folder: folder.rmdir(), lambda folder: (folder / "a.png").touch()])
 async def test_a_folder_with_nothing_to_read_fails_and_says_why(run, docs, make) -> None:
     make(docs)
     result = await run()

@@ -462,7 +462,7 @@ async def test_a_memory_of_the_first_format_is_brought_up_to_date(tmp_path: Path
     with sqlite3.connect(tmp_path / "memory.db") as db:
         for index in ("records_added", "records_step", "records_order", "vectors_embedder"):
             db.execute(f"DROP INDEX {index}")
-        for column in ("crew", "agent", "run", "path", "added"):
+        for column in ("crew", "agent", "run", "path", "label", "added"):
             db.execute(f"ALTER TABLE records DROP COLUMN {column}")
         db.execute("DROP TABLE attributes")
         db.execute("UPDATE records SET thread = 'stream'")

@@ -39,11 +39,18 @@ def worker(job: Job) -> str:
     return f"{getattr(function, '__name__', 'function')}()"
 
 
+def _conditions(job: Job) -> list[str]:
+    """Say when a task is done, and until when it is done again."""
+    when = [f"when {job.when.says}"] if job.when else []
+    until = [f"until {job.until.says} ({job.task.iterations} times at most)"] if job.until else []
+    return [*when, *until]
+
+
 def _mermaid(plan: Plan, prefix: str, indent: str) -> list[str]:
     ids = {name: _id(f"{prefix}{name}") for name in plan.jobs}
     lines: list[str] = []
     for name, job in plan.jobs.items():
-        when = [f"when {job.when.says}"] if job.when else []
+        when = _conditions(job)
         if isinstance(job.task.do, Crew):
             lines.append(f"{indent}subgraph {ids[name]}[{_quoted(f'{name}{when}')}]")
             lines += _mermaid(job.task.do.plan, f"{prefix}{name}/", indent + "    ")
@@ -80,7 +87,7 @@ def _text(plan: Plan, indent: str) -> list[str]:
         mark = "└ " if job.needs else ""
         head = f"{'  ' * max(depth[name] - 1, 0)}{mark}{name}"
         after = f"  after {job.after}" if job.needs else ""
-        after += f"  when {job.when.says}" if job.when else ""
+        after += "".join(f"  {line}" for line in _conditions(job))
         lines.append(f"{indent}{head:{widest}}  {worker(job)}{after}")
         if isinstance(job.task.do, Crew):
             lines += _text(job.task.do.plan, indent + "  " * depth[name] + "  | ")

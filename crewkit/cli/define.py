@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from crewkit.cli.common import Span, echo_json, examples, say, say_spans
+from crewkit.cli.common import (
+    Span,
+    complete_run,
+    echo_json,
+    examples,
+    opened_journal,
+    say,
+    say_spans,
+)
 from crewkit.cli.text import count
 from crewkit.errors import InputError
 
@@ -18,6 +26,9 @@ if TYPE_CHECKING:
     from crewkit.crew.compile import Job
     from crewkit.crew.crew import Crew
     from crewkit.tools.tool import Tool
+
+
+_FORMS = ("text", "mermaid", "dot", "svg")
 
 
 @click.command(epilog=examples("crewkit new digest", "crewkit new crews/digest.py"))
@@ -66,16 +77,40 @@ def check(*, target: str, as_json: bool) -> None:
 
 
 @click.command(
-    epilog=examples("crewkit graph crews/digest.py", "crewkit graph crew.py --format mermaid > crew.mmd")
+    epilog=examples(
+        "crewkit graph crews/digest.py",
+        "crewkit graph crew.py --format svg > crew.svg",
+        "crewkit graph --run @last --format mermaid",
+    )
 )
-@click.argument("target")
-@click.option("--format", "form", type=click.Choice(["text", "mermaid"]), default="text", show_default=True)
-def graph(*, target: str, form: str) -> None:
-    """Draw the crew that TARGET names: who does what, and who waits for whom."""
-    from crewkit.crew.graph import mermaid, text
+@click.argument("target", required=False)
+@click.option(
+    "--run", "run", default="", metavar="RUN", shell_complete=complete_run, help="Draw a run, with states."
+)
+@click.option("--format", "form", type=click.Choice(_FORMS), default="text", show_default=True)
+def graph(*, target: str | None, run: str, form: str) -> None:
+    """Draw the crew that TARGET names, or a run: who does what, and who waits for whom.
 
-    plan = _loaded(target).plan
-    say(mermaid(plan) if form == "mermaid" else text(plan))
+    SVG is laid out here: it needs no browser, no network and no Graphviz.
+    """
+    from crewkit.crew import drawing
+    from crewkit.crew.graph import text
+    from crewkit.crew.svg import svg
+
+    if bool(target) == bool(run):
+        raise InputError("Name a crew (path.py) or a run (--run RUN), one of them.")
+    if target:
+        plan = _loaded(target).plan
+        boxes = drawing.of_plan(plan)
+        drawn = text(plan) if form == "text" else ""
+    else:
+        with opened_journal() as journal:
+            boxes = drawing.of_run(journal.events(journal.find(run)))
+        drawn = drawing.text(boxes) if form == "text" else ""
+    if form == "text":
+        say(drawn)
+    else:
+        click.echo({"mermaid": drawing.mermaid, "dot": drawing.dot, "svg": svg}[form](boxes))
 
 
 def _loaded(target: str) -> Crew:
@@ -95,8 +130,6 @@ def _print_job(crew: Crew, job: Job) -> None:
     say_spans([("  task ", ""), (job.name, "bold"), (f"  {worker(job)}", ""), *needs])
     if job.when:
         say(f"    when: {job.when.says}", style="dim")
-    if job.until:
-        say(f"    until: {job.until.says}, {count(job.task.iterations, 'iteration')} at most", style="dim")
     if job.assigned:
         say(f"    assigned: {job.assigned}", style="dim")
     if job.agent is not None:
@@ -201,8 +234,6 @@ def _as_data(crew: Crew, warnings: list[str]) -> dict[str, Any]:
                 "needs": list(job.needs),
                 "any_of": [list(need.names) for need in job.joins if not isinstance(need, str)],
                 "when": job.when.says if job.when else None,
-                "until": job.until.says if job.until else None,
-                "iterations": job.task.iterations if job.until else 1,
                 "model": _model(crew, job) if job.agent else None,
                 "tools": [
                     {

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 from crewkit.crew.compile import Job, Plan
 from crewkit.crew.crew import Crew
-
-
-def mermaid(plan: Plan) -> str:
-    """Draw a crew as a Mermaid flowchart, sub-crews as subgraphs, needs that several can meet dotted."""
-    return "\n".join(["flowchart TD", *_mermaid(plan, "", "    ")])
 
 
 def text(plan: Plan) -> str:
@@ -39,42 +32,9 @@ def worker(job: Job) -> str:
     return f"{getattr(function, '__name__', 'function')}()"
 
 
-def _conditions(job: Job) -> list[str]:
-    """Say when a task is done, and until when it is done again."""
-    when = [f"when {job.when.says}"] if job.when else []
-    until = [f"until {job.until.says} ({job.task.iterations} times at most)"] if job.until else []
-    return [*when, *until]
-
-
-def _mermaid(plan: Plan, prefix: str, indent: str) -> list[str]:
-    ids = {name: _id(f"{prefix}{name}") for name in plan.jobs}
-    lines: list[str] = []
-    for name, job in plan.jobs.items():
-        when = _conditions(job)
-        if isinstance(job.task.do, Crew):
-            lines.append(f"{indent}subgraph {ids[name]}[{_quoted(f'{name}{when}')}]")
-            lines += _mermaid(job.task.do.plan, f"{prefix}{name}/", indent + "    ")
-            lines.append(f"{indent}end")
-        elif job.kind == "function":
-            lines.append(f"{indent}{ids[name]}[[{_quoted(name, worker(job), *when)}]]")
-        else:
-            lines.append(f"{indent}{ids[name]}[{_quoted(name, worker(job), *when)}]")
-    for name, job in plan.jobs.items():
-        lines += [
-            f"{indent}{ids[need]} {'-.->' if need in job.alternatives else '-->'} {ids[name]}"
-            for need in job.needs
-        ]
-    return lines
-
-
-def _id(path: str) -> str:
-    """Return an id that Mermaid takes: `end` and the like are words of its own, and two names stay two."""
-    return "t_" + re.sub(r"\W", lambda match: f"_{ord(match[0]):x}_", path)
-
-
-def _quoted(*lines: str) -> str:
-    escaped = (line.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;") for line in lines)
-    return '"' + "<br/>".join(escaped) + '"'
+def conditions(job: Job) -> list[str]:
+    """Say when a task is done."""
+    return [f"when {job.when.says}"] if job.when else []
 
 
 def _text(plan: Plan, indent: str) -> list[str]:
@@ -87,7 +47,7 @@ def _text(plan: Plan, indent: str) -> list[str]:
         mark = "└ " if job.needs else ""
         head = f"{'  ' * max(depth[name] - 1, 0)}{mark}{name}"
         after = f"  after {job.after}" if job.needs else ""
-        after += "".join(f"  {line}" for line in _conditions(job))
+        after += "".join(f"  {line}" for line in conditions(job))
         lines.append(f"{indent}{head:{widest}}  {worker(job)}{after}")
         if isinstance(job.task.do, Crew):
             lines += _text(job.task.do.plan, indent + "  " * depth[name] + "  | ")

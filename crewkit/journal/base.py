@@ -65,7 +65,7 @@ class Journal(Protocol):
     """
 
     def begin(self, run: str, crew: str, seg: str) -> Lease:
-        """Make a new run and take its lease.
+        """Make a new run and take its lease. One whose process died before its first event is made anew.
 
         Raises:
             JournalError: There is such a run already.

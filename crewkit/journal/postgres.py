@@ -136,38 +136,36 @@ class PostgresJournal(SqlJournal):
     def _make(self, run: str, crew: str, seg: str, origin: str = "", shared: int = 0) -> Lease:
         check_run_id(run)
         started = now()
-        values = (run, plain(crew), started, started, *me(seg), origin, shared, shared)
-        tried = False
+        values = (plain(crew), started, started, *me(seg), origin, shared, shared)
 
-        def work(db: Connection) -> bool:
-            nonlocal tried
+        def work(db: Connection) -> Lease:
             with db.pipeline():
                 _begin(db, durable=True)
-                made = db.execute(
-                    "INSERT INTO runs (run, crew, status, started, updated, epoch, pid, host, seg, origin, origin_seq,"
-                    " seq) VALUES (%s, %s, 'running', %s, %s, 1, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-                    values,
+                db.execute(
+                    "INSERT INTO runs (run, crew, status, started, updated, pid, host, seg, origin, origin_seq, seq,"
+                    " epoch) VALUES (%s, %s, 'running', %s, %s, %s, %s, %s, %s, %s, %s, 0) ON CONFLICT DO NOTHING",
+                    (run, *values),
                 )
-                # One whose commit was not answered finds itself here.
-                found = db.execute(
-                    "SELECT number FROM runs WHERE run = %s AND crew = %s AND started = %s AND updated = %s"
-                    " AND pid = %s AND host = %s AND seg = %s AND origin = %s AND origin_seq = %s AND seq = %s"
-                    " AND epoch = 1",
-                    values,
-                )
+                found = db.execute("SELECT number FROM runs WHERE run = %s AND seq = origin_seq", (run,))
             row = found.fetchone()
-            if row is None or not (made.rowcount or tried):
-                return False
+            if row is None:
+                raise taken(run)
             self._lock(db, run, row[0])
-            tried = True
-            db.execute("COMMIT")
-            self._held[run].epoch = 1
-            return True
+            with db.pipeline():
+                mine = db.execute(
+                    "UPDATE runs SET crew = %s, started = %s, updated = %s, pid = %s, host = %s, seg = %s, origin = %s,"
+                    " origin_seq = %s, seq = %s, epoch = epoch + 1 WHERE run = %s AND seq = origin_seq RETURNING epoch",
+                    (*values, run),
+                )
+                db.execute("COMMIT")
+            claimed = mine.fetchone()
+            if claimed is None:
+                raise taken(run)
+            self._held[run].epoch = claimed[0]
+            return Lease(run, claimed[0], seg)
 
         with self._leasing(run):
-            if not self._writer.run(work):
-                raise taken(run)
-        return Lease(run, 1, seg)
+            return self._writer.run(work)
 
     def take(self, run: str, seg: str) -> Lease:
         """Take the lease of a run that no living process holds."""

@@ -87,16 +87,21 @@ class SqliteJournal(SqlJournal):
         try:
             with self._db.transaction() as db:
                 made = db.execute(
-                    "INSERT OR IGNORE INTO runs (run, crew, status, started, updated, seq, epoch, held, pid, host,"
-                    " seg, origin, origin_seq) VALUES (?, ?, 'running', ?, ?, ?, 1, 1, ?, ?, ?, ?, ?)",
+                    "INSERT INTO runs (run, crew, status, started, updated, seq, epoch, held, pid, host, seg, origin,"
+                    " origin_seq) VALUES (?, ?, 'running', ?, ?, ?, 1, 1, ?, ?, ?, ?, ?) ON CONFLICT (run) DO UPDATE"
+                    " SET crew = excluded.crew, started = excluded.started, updated = excluded.updated,"
+                    " seq = excluded.seq, epoch = epoch + 1, held = 1, pid = excluded.pid, host = excluded.host,"
+                    " seg = excluded.seg, origin = excluded.origin, origin_seq = excluded.origin_seq"
+                    " WHERE seq = origin_seq",
                     row,
                 ).rowcount
-            if not made:
-                raise taken(run)
+                if not made:
+                    raise taken(run)
+                (epoch,) = db.execute("SELECT epoch FROM runs WHERE run = ?", (run,)).fetchone()
         except BaseException:
             self._unlock(run)
             raise
-        return Lease(run, 1, seg)
+        return Lease(run, epoch, seg)
 
     def take(self, run: str, seg: str) -> Lease:
         """Take the lease of a run that no living process holds."""

@@ -140,6 +140,23 @@ class JournalConformance:
         other.close()
         assert journal.take("r-1", "s3").epoch > lease.epoch
 
+    def test_a_run_that_died_before_its_first_event_is_begun_anew(
+        self, journal: Journal, reopen: Reopen
+    ) -> None:
+        """Its name is not lost; while it is in a hand it is."""
+        old = journal.begin("r-1", "old", "s1")
+        other = reopen()
+        with pytest.raises(JournalError):
+            other.begin("r-1", "crew", "s2")
+        journal.release(old)
+        lease = other.begin("r-1", "crew", "s2")
+        assert lease.epoch > old.epoch
+        with pytest.raises(JournalError):
+            journal.append([Write("r-1", [note("stale")], old.epoch)])
+        other.append([Write("r-1", [started()], lease.epoch)])
+        assert [(info.run, info.crew, info.events) for info in journal.runs()] == [("r-1", "crew", 1)]
+        other.close()
+
     def test_a_key_happens_once_and_the_first_wins(self, journal: Journal) -> None:
         """Within one write, one transaction and one run."""
         a, b = journal.begin("r-a", "crew", "s1"), journal.begin("r-b", "crew", "s1")

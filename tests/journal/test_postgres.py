@@ -500,7 +500,8 @@ def test_a_beginning_whose_answer_was_lost_happens_once(url, wire, server):
         for cut in (b"INSERT INTO runs", b"pg_try_advisory_lock", b"COMMIT"):
             wire.cut_at = cut
             run = f"r-{wire.cuts}"
-            assert journal.begin(run, "crew", "s1").epoch == 1
+            lease = journal.begin(run, "crew", "s1")
+            journal.append([Write(run, [note(1)], lease.epoch)])
             with pytest.raises(JournalError, match="already"):
                 journal.begin(run, "crew", "s1")
         assert wire.cuts == 3

@@ -28,8 +28,12 @@ def assignment_text(
     inputs: Mapping[str, Any],
     upstream: Mapping[str, str],
     output_schema: dict[str, Any] | None,
+    again: tuple[str, str] | None = None,
 ) -> str:
-    """Write an assignment: the task, what is expected, the run's inputs and the earlier results to build on."""
+    """Write an assignment: the task, what is expected, the run's inputs and the earlier results to build on.
+
+    `again`: it is done once more; the version before, and why that was not good enough.
+    """
     parts = [f"# Task: {name}", description.strip()]
     if expected_output.strip():
         parts.append(f"## Expected output\n{expected_output.strip()}")
@@ -40,6 +44,12 @@ def assignment_text(
         parts.append(
             f'## Result of "{task}"\n<result task="{task}">\n{shorten(text, UPSTREAM_CHARS)}\n</result>'
         )
+    if again is not None:
+        previous, reason = again
+        parts.append(
+            f'## Your version before this one\n<result task="{name}">\n{shorten(previous, UPSTREAM_CHARS)}\n</result>'
+        )
+        parts.append(f"## Why it is to be done again\n{reason}")
     if output_schema is not None:
         schema = json.dumps(output_schema, ensure_ascii=False)
         parts.append(

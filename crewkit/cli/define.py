@@ -130,6 +130,8 @@ def _print_job(crew: Crew, job: Job) -> None:
     say_spans([("  task ", ""), (job.name, "bold"), (f"  {worker(job)}", ""), *needs])
     if job.when:
         say(f"    when: {job.when.says}", style="dim")
+    if job.until:
+        say(f"    until: {job.until.says}, {count(job.task.iterations, 'iteration')} at most", style="dim")
     if job.assigned:
         say(f"    assigned: {job.assigned}", style="dim")
     if job.agent is not None:
@@ -234,6 +236,8 @@ def _as_data(crew: Crew, warnings: list[str]) -> dict[str, Any]:
                 "needs": list(job.needs),
                 "any_of": [list(need.names) for need in job.joins if not isinstance(need, str)],
                 "when": job.when.says if job.when else None,
+                "until": job.until.says if job.until else None,
+                "iterations": job.task.iterations if job.until else 1,
                 "model": _model(crew, job) if job.agent else None,
                 "tools": [
                     {

@@ -114,7 +114,7 @@ def _fitting(progress: Progress, room: int) -> tuple[list[TaskView], list[TaskVi
 
     def place(task: TaskView) -> tuple[int, str]:
         # A sub-crew's tasks stand below the task that is the sub-crew.
-        top = task.path.partition("/")[0]
+        top = task.path.partition("/")[0].partition("#")[0]
         return order.get(top, len(order)), task.path if task.path != top else ""
 
     tasks = sorted(progress.tasks.values(), key=place)

@@ -167,6 +167,8 @@ class Progress:
                 )
             case "tool.finished":
                 task.calls.pop(event.path, None)
+            case "iteration.started":
+                task.doing = f"once more: {data.get('reason', '')}"
             case "retry.scheduled":
                 task.doing = f"waits {duration(float(data.get('seconds') or 0))} to try again"
             case "approval.requested":
@@ -219,7 +221,7 @@ class Progress:
     def _said(self, event: Event) -> list[Span] | None:
         if event.type == "tool.finished":
             call = self._arguments.pop(event.path, str(event.data.get("tool")))
-            if event.task == event.agent:
+            if event.task.rpartition("/")[2] == event.agent:
                 return None  # a function that is a task by itself
             outcome = outcome_of(event.data)
             said = f" → {outcome}{_error(event.data)}"
@@ -291,9 +293,14 @@ def _note(data: Data) -> list[Span]:
     return [(one_line(str(data.get("text", "")), 300), "")]
 
 
+def _again(data: Data) -> list[Span]:
+    return [(f"iteration {data.get('number')}: {one_line(str(data.get('reason', '')), 300)}", "yellow")]
+
+
 _SAYINGS: Mapping[str, Callable[[Data], list[Span] | None]] = {
     "model.finished": _model_failed,
     "guardrail.checked": _guardrail,
+    "iteration.started": _again,
     "retry.scheduled": _retry,
     "limit.exceeded": _limit,
     "approval.decided": _decided,
@@ -322,9 +329,10 @@ def _marked(status: str, task: TaskView, text: str) -> list[Span]:
 def _finished(task: TaskView) -> str:
     if task.status != "completed":
         return f"{task.status}: {one_line(task.why, 300)}" if task.why else task.status
+    warning = f". {one_line(task.why, 300)}" if task.why else ""
     used = f", {number(task.tokens)} tokens" if task.tokens else ""
     cost = f", {money(None if task.unpriced else task.usd)}" if task.tokens else ""
-    return f"done in {duration(task.seconds)}{used}{cost}"
+    return f"done in {duration(task.seconds)}{used}{cost}{warning}"
 
 
 def _why(data: Data) -> str:

@@ -292,6 +292,7 @@ def _answer(result: Result, manner: Manner) -> None:
                     "failed": dict(report.failed),
                     "skipped": dict(report.skipped),
                     "waiting": dict(report.waiting),
+                    "capped": dict(report.capped),
                 },
                 "usage": dict(result.usage),
                 "approvals": list(result.approvals),
@@ -326,6 +327,7 @@ def _conclude(result: Result, progress: Progress, manner: Manner) -> None:
         ("✗", "red", report.failed),
         ("-", "dim", report.skipped),
         ("?", "yellow", report.waiting),
+        ("!", "yellow", report.capped),
     ):
         for task, why in tasks.items():
             say_spans([(f"  {mark} ", style), (task, "bold"), (f"  {one_line(why, 400)}", "")], err=True)

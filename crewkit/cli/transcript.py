@@ -143,20 +143,24 @@ class Transcript:
         yield from _labelled("used", " · ".join(parts), indent + 1)
         yield from _labelled("after", ", ".join(started.get("needs") or ()), indent + 1)
         yield from _labelled("assigned", str(started.get("assigned") or ""), indent + 1)
+        yield from self._done(node, indent + 1)
+        why = str(_object(finished.get("error")).get("message") or finished.get("why") or "")
+        yield from _labelled("why", why, indent + 1, "red" if node.status == "failed" else "")
+
+    def _done(self, node: Node, indent: int) -> Iterator[Line]:
+        """Show a task or an iteration from its assignment to its report."""
         bus = [event for event in node.events if event.type == "message.recorded" and "kind" in event.data]
         for event in bus:
             if event.data.get("kind") == "assignment":
-                yield from self._bus(event, indent + 1)
-        yield from self._told(node, indent + 1)
-        yield from self._children(node, indent + 1)
+                yield from self._bus(event, indent)
+        yield from self._told(node, indent)
+        yield from self._children(node, indent)
         for thread in self._threads.get(node.path, ()):
-            yield Line([(f"thread {thread.path}", "bold")], indent + 1)
-            yield from self._others(thread, indent + 2)
+            yield Line([(f"thread {thread.path}", "bold")], indent)
+            yield from self._others(thread, indent + 1)
         for event in bus:
             if event.data.get("kind") != "assignment":
-                yield from self._bus(event, indent + 1)
-        why = str(_object(finished.get("error")).get("message") or finished.get("why") or "")
-        yield from _labelled("why", why, indent + 1, "red" if node.status == "failed" else "")
+                yield from self._bus(event, indent)
 
     def _children(self, node: Node, indent: int) -> Iterator[Line]:
         for child in node.children:
@@ -164,6 +168,10 @@ class Transcript:
                 continue
             if child.kind == "task":
                 yield from self._task_lines(child, indent)
+            elif child.kind == "iteration":
+                reason = str(child.data("iteration.started").get("reason") or "")
+                yield Line([(child.title, "bold"), (f"  {one_line(reason)}", "yellow")], indent)
+                yield from self._done(child, indent + 1)
             elif child.kind == "turn":
                 yield from self._turn(child, indent)
             elif child.kind == "tool":
@@ -311,10 +319,12 @@ class Transcript:
                         "guardrail", said, indent, "" if data.get("verdict") == "allow" else "yellow"
                     )
                 case "condition.checked":
-                    said = "holds" if data.get("verdict") == "allow" else "does not hold"
+                    said = str(data.get("why") or "holds")
+                    said = "does not hold" if data.get("why") and data.get("values") else said
                     seen = ", ".join(f"{n} = {compact(v)}" for n, v in _object(data.get("values")).items())
                     said += f" ({seen})" if seen else ""
-                    yield from _labelled("when", f"{data.get('condition')}: {said}", indent)
+                    word = event.path.rpartition("/")[2]
+                    yield from _labelled(word, f"{data.get('condition')}: {said}", indent)
                 case "retry.scheduled":
                     wait = duration(float(data.get("seconds") or 0))
                     yield from _labelled("retry", f"after {wait}: {data.get('why')}", indent, "yellow")

@@ -62,6 +62,6 @@ class Bus:
         return reply
 
 
-def assignment(to: str, thread: str, content: str) -> Message:
-    """Return the coordinator's message that gives a task to someone."""
-    return Message("assignment", COORDINATOR, to, thread, 1, content)
+def assignment(to: str, thread: str, content: str, task: str = "") -> Message:
+    """Return the coordinator's message that gives a task to someone; without `task` the thread is the task."""
+    return Message("assignment", COORDINATOR, to, thread, 1, content, {"task": task or thread})

@@ -5,13 +5,15 @@ does not know; a key that does not apply is left out):
 
 | type | path | data |
 |---|---|---|
-| `run.started` | | `crew` (name), `target` (how to load it again, or null), `inputs`, `models` {task: name}, `definitions` {task: hash}, `tasks` [{name, needs, any_of [[task]], when, agent, kind: agent/function/crew, on_failure}], `limits`, `given` (the caps that came with the run, not the crew), `agents` [{role, goal, model, tools}], `crewkit` (version), `cwd` |
+| `run.started` | | `crew` (name), `target` (how to load it again, or null), `inputs`, `models` {task: name}, `definitions` {task: hash}, `tasks` [{name, needs, any_of [[task]], when, until, agent, kind: agent/function/crew, on_failure}], `limits`, `given` (the caps that came with the run, not the crew), `agents` [{role, goal, model, tools}], `crewkit` (version), `cwd` |
 | `run.resumed` | | `pid`, `host`, `changed` [task], `limits` |
 | `run.paused` | | `reason`: approval, interrupted; `approvals` [id]; `until` (RFC 3339: when it can go on by itself); `seen` (`seq` up to which it had read what others appended); `seconds` (active, of this segment) |
-| `run.finished` | | `status`: completed, failed, limit, denied, cancelled; `output` (JSON); `report` {completed: [task], failed: [{task, error}], skipped: [{task, why}]}; `why` (one sentence); `usage` {tokens, usd (null: unknown), steps, seconds} |
+| `run.finished` | | `status`: completed, failed, limit, denied, cancelled; `output` (JSON); `report` {completed: [task], failed: [{task, error}], skipped: [{task, why}], capped: [{task, why}]}; `why` (one sentence); `usage` {tokens, usd (null: unknown), steps, seconds} |
 | `run.signal` | | `signal`: cancel; `id`, `by`. Appended by other processes |
 | `task.started` | task | `agent`, `assigned` (why this agent, where the coordinator chose), `needs`, `definition` |
-| `task.finished` | task | `status`: completed, failed, skipped; `output` (JSON), `error` {type, message}, `why`, `usage` {tokens, usd, steps, seconds}, `seconds`, `passes` (what depends on it goes on), `final` (never entered again) |
+| `task.finished` | task | `status`: completed, failed, skipped; `output` (JSON), `error` {type, message}, `why`, `usage` {tokens, usd, steps, seconds}, `seconds`, `passes` (what depends on it goes on), `capped` (its last version counts although `until` was not content: `why`), `final` (never entered again) |
+| `iteration.started` | task#n | `number` (from 2), `reason` (why once more). Of a task with `until` |
+| `iteration.finished` | task, task#n | `number`, `output` |
 | `agent.started` | task/0 | `role`, `model`, `tools` [name], `limits` |
 | `agent.finished` | task/0 | `status`, `turns` |
 | `message.recorded` | where it arose | `id`, and for a chat message `role, content, tool_calls, tool_call_id`; for one on the bus `kind, sender, to, thread, round, content, data` |
@@ -23,7 +25,7 @@ does not know; a key that does not apply is left out):
 | `tool.started` | …/tool:i | `tool`, `arguments` (as a person edited them, where one did), `effects`, `idempotent`, `key` (idempotency key), `fingerprint` (of the call as the model made it), `approval` (id; used up by this event) |
 | `tool.finished` | same | `tool`, `outcome`: ok, error, timeout, invalid, unknown_tool, denied, unknown; `message` (id of what the model sees), `received` and `selected` (characters), `full` (text, where cut), `error` {type, message, where}, `seconds`, `fingerprint` |
 | `guardrail.checked` | task/turn | `guardrail`, `verdict`, `why` |
-| `condition.checked` | task/when | `condition` (its text, or the function's name), `verdict`: allow, deny; `why`, `values` {what it looked at: what stood there} |
+| `condition.checked` | task/when, task#n/until | `condition` (its text, or the function's name), `verdict`: allow, deny, and of `until` also revise, ask; `why`, `values` {what it looked at: what stood there} |
 | `approval.requested` | …/ask | `id`, `kind`: tool, output, unknown; `question`, `tool`, `definition` (hash of the tool), `arguments`, `output`, `reason`, `objection` (why edited arguments were not accepted), `binding` (hash of all that the decision is bound to), `expires` (from then on it is a no) |
 | `approval.decided` | …/ask | `id`, `decision`: approve, deny; `note`, `by`, `arguments` (edited). Appended by other processes; `expired` by the run itself |
 | `memory.searched` | under the call | `query`, `k`, `hits` [{id, source, start, end, score}], `legs` |
@@ -91,7 +93,7 @@ class Event:
     @property
     def parent(self) -> str:
         """The span that encloses this one; empty for the run itself."""
-        return span_id(self.run, self.path.rpartition("/")[0]) if self.path else ""
+        return span_id(self.run, enclosing(self.path)) if self.path else ""
 
     def to_json(self) -> str:
         """Write the whole envelope as one line of JSON."""
@@ -114,6 +116,15 @@ class Event:
             },
             ensure_ascii=False,
         )
+
+
+def enclosing(path: str) -> str:
+    """Return the path around a path: of a step its turn, of a further iteration its task, of a task the run."""
+    outer, _, segment = path.rpartition("/")
+    if "#" not in segment:
+        return outer
+    task = segment.partition("#")[0]
+    return f"{outer}/{task}" if outer else task
 
 
 def span_id(run: str, path: str) -> str:

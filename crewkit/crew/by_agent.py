@@ -15,6 +15,8 @@ from crewkit.checks.scope import Scope, granted
 from crewkit.core.limits import AGENT_LIMITS, TASK_LIMITS, Meter
 from crewkit.core.messages import COORDINATOR, Message
 from crewkit.crew.compile import Job
+from crewkit.crew.exchange import give
+from crewkit.crew.iteration import Iteration
 from crewkit.errors import Denied, LimitExceeded, ModelError, RunError
 from crewkit.models.base import Model
 from crewkit.tools.gateway import Gateway
@@ -135,10 +137,12 @@ class Worker:
         )
 
 
-async def by_agent(walk: Walk, job: Job) -> Any:
+async def by_agent(walk: Walk, job: Job, iteration: Iteration) -> Any:
     """Let an agent do a task; return the output as JSON data."""
     task, path = job.task, walk.path(job)
-    worker = Worker(walk, job.agent or COORDINATING, job, path, walk.narrowed(job.scope), walk.depth)
+    worker = Worker(
+        walk, job.agent or COORDINATING, job, iteration.path, walk.narrowed(job.scope), walk.depth
+    )
     steps = task.limits.over(TASK_LIMITS).cap("steps")
     desk = replace(
         worker.desk(walk.model(path), job.tools),
@@ -155,8 +159,9 @@ async def by_agent(walk: Walk, job: Job) -> Any:
         walk.shown,
         walk.upstream(job),
         job.output.schema,
+        None if iteration.number == 1 else (job.output.text(iteration.previous), iteration.reason),
     )
-    return await walk.give(job, text, lambda content: work(desk, content, walk.fill))
+    return await give(walk, job, iteration, text, lambda content: work(desk, content, walk.fill))
 
 
 def _arguments(raw: str) -> Data:

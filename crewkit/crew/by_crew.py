@@ -11,7 +11,9 @@ from crewkit.coordinator.schedule import Outcome
 from crewkit.core.limits import Limits
 from crewkit.core.messages import canonical
 from crewkit.crew.compile import Job
-from crewkit.crew.crew import Crew
+from crewkit.crew.crew import REQUIRED, Crew
+from crewkit.crew.exchange import accept, give
+from crewkit.crew.iteration import NAMES, Iteration
 from crewkit.errors import Denied, LimitExceeded, RunError
 from crewkit.journal.run import Waiting
 
@@ -19,18 +21,19 @@ if TYPE_CHECKING:
     from crewkit.crew.walk import Walk
 
 
-async def by_crew(walk: Walk, job: Job) -> Any:
+async def by_crew(walk: Walk, job: Job, iteration: Iteration) -> Any:
     """Let a crew do a task; return the output as JSON data."""
     crew = job.task.do
     assert isinstance(crew, Crew)
-    inputs = {
-        **{name: given.default for name, given in crew.plan.inputs.items() if name not in job.arguments},
-        **{
-            name: walk.value(source) if source in walk.plan.jobs else walk.inputs[source]
-            for name, source in job.arguments.items()
-        },
-    }
-    inner = walk.inside(job, crew, inputs, _limits(walk, job, crew))
+    inputs: dict[str, Any] = {}
+    for name, declared in crew.plan.inputs.items():
+        source = job.arguments.get(name, "")
+        first = source in NAMES.values() and iteration.number == 1
+        if source and not (first and declared.default is not REQUIRED):
+            inputs[name] = walk.argument(job, source, iteration.path, iteration)
+        else:
+            inputs[name] = declared.default
+    inner = walk.inside(job, iteration.path, crew, inputs, _limits(walk, job, crew))
 
     async def run(_content: str) -> Any:
         output = _output(crew, await inner.in_time())
@@ -44,7 +47,7 @@ async def by_crew(walk: Walk, job: Job) -> Any:
     said = (
         f"Run crew '{crew.name}' with {canonical({name: str(value)[:80] for name, value in inputs.items()})}."
     )
-    return await walk.accept(job, await walk.give(job, said, run))
+    return await accept(walk, job, iteration, await give(walk, job, iteration, said, run))
 
 
 def _limits(walk: Walk, job: Job, crew: Crew) -> Limits:

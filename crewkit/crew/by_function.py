@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any
 
 from crewkit.core.messages import canonical, fingerprint
 from crewkit.crew.compile import Job
+from crewkit.crew.exchange import accept, give
+from crewkit.crew.iteration import NAMES, PREVIOUS, Iteration
 from crewkit.errors import CrewkitError, Denied, RunError, ToolError
 from crewkit.journal.ask import Question, ask
 from crewkit.journal.run import LostOutcome, UnknownOutcome
@@ -18,17 +21,14 @@ if TYPE_CHECKING:
 Data = dict[str, Any]
 
 
-async def by_function(walk: Walk, job: Job) -> Any:
+async def by_function(walk: Walk, job: Job, iteration: Iteration) -> Any:
     """Let a function do a task; return the output as JSON data."""
     tool = job.task.do if isinstance(job.task.do, Tool) else None
     repeatable = bool(tool and (tool.reads_only or tool.idempotent))
     name = tool.name if tool else getattr(job.task.do, "__name__", job.name)
-    at = f"{walk.path(job)}/1/tool:0"
-    shown = {
-        parameter: f"the result of '{source}'" if source in walk.plan.jobs else f"the input '{source}'"
-        for parameter, source in job.arguments.items()
-        if source
-    }
+    at = f"{iteration.path}/1/tool:0"
+    sources = _sources(job, iteration)
+    shown = {parameter: _said(walk, source) for parameter, source in sources.items() if source}
     mark = fingerprint(name, canonical(shown))
     intent: Data = {
         "tool": name,
@@ -41,7 +41,10 @@ async def by_function(walk: Walk, job: Job) -> Any:
 
     async def do(_attempt: int) -> Data:
         begun = walk.run.clock.monotonic()
-        ended = await _call(walk, job, tool, name, at, repeatable=repeatable)
+        arguments = {
+            parameter: walk.argument(job, source, at, iteration) for parameter, source in sources.items()
+        }
+        ended = await _call(walk, job, tool, name, arguments, repeatable=repeatable)
         seconds = round(walk.run.clock.monotonic() - begun, 4)
         return {"tool": name, **ended, "fingerprint": mark, "seconds": seconds}
 
@@ -52,13 +55,35 @@ async def by_function(walk: Walk, job: Job) -> Any:
         return finished["output"]
 
     said = f"Call {name}({', '.join(f'{parameter}: {source}' for parameter, source in shown.items())})."
-    return await walk.accept(job, await walk.give(job, said, call))
+    return await accept(walk, job, iteration, await give(walk, job, iteration, said, call))
 
 
-async def _call(walk: Walk, job: Job, tool: Tool | None, name: str, at: str, *, repeatable: bool) -> Data:
+def _sources(job: Job, iteration: Iteration) -> dict[str, str]:
+    """Return what fills the parameters; the first time in a loop, those with a default keep it."""
+    if iteration.number > 1:
+        return dict(job.arguments)
+    function = job.task.do.function if isinstance(job.task.do, Tool) else job.task.do
+    assert callable(function)
+    parameters = inspect.signature(function).parameters
+    return {
+        name: source
+        for name, source in job.arguments.items()
+        if source not in NAMES.values() or parameters[name].default is inspect.Parameter.empty
+    }
+
+
+def _said(walk: Walk, source: str) -> str:
+    """Say what fills a parameter."""
+    if source in NAMES.values():
+        return "the version before" if source == PREVIOUS else "why it is done again"
+    return f"the result of '{source}'" if source in walk.plan.jobs else f"the input '{source}'"
+
+
+async def _call(
+    walk: Walk, job: Job, tool: Tool | None, name: str, arguments: Data, *, repeatable: bool
+) -> Data:
     """Call the function; return its output, or what is wrong with it, as `tool.finished` tells."""
     function: Any = tool.function if tool else job.task.do
-    arguments = {parameter: walk.argument(job, source, at) for parameter, source in job.arguments.items()}
     try:
         value = await invoke(function, arguments, tool.timeout if tool else None)
     except TimeoutError as error:

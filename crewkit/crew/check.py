@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from crewkit.agents.output import Output
 from crewkit.coordinator.condition import BadCondition, Condition, Path, Undecided, written
-from crewkit.core.verdict import Allow, Deny, Revise
+from crewkit.core.verdict import Allow, Ask, Deny, Revise
 from crewkit.crew.bind import Known, bind_parameters
+from crewkit.crew.iteration import OUTPUT
 from crewkit.errors import DefinitionError, RunError, did_you_mean
 from crewkit.tools.call import invoke
 
@@ -36,7 +38,9 @@ class Check:
     function: Callable[..., Any] | None = None
 
 
-def bind_check(given: object, where: str, field: str, known: Known, schemas: Mapping[str, Output]) -> Check:
+def bind_check(
+    given: object, where: str, field: str, known: Known, schemas: Mapping[str, Output], *, own: bool = False
+) -> Check:
     """Check a condition as it was given, and settle what its names mean.
 
     Args:
@@ -45,6 +49,7 @@ def bind_check(given: object, where: str, field: str, known: Known, schemas: Map
         field: The task's field that holds it.
         known: What there is by name.
         schemas: Task or input to the type of what it holds.
+        own: It looks at the task's own output: a function takes it first, whatever that parameter is called.
 
     Raises:
         DefinitionError: It cannot be read, or looks at something that is not there.
@@ -64,7 +69,9 @@ def bind_check(given: object, where: str, field: str, known: Known, schemas: Map
             f"{where}: {field}={given!r:.60} is neither a condition in a text nor a function. Write "
             f'{field}="draft.score > 0.5", or a function of what the task needs that returns True or False.'
         )
-    arguments, _ = bind_parameters(given, f"{where}: {field}", known)
+    others = {name: source for name, source in known.items() if source != OUTPUT}
+    arguments, _ = bind_parameters(given, f"{where}: {field}", others, given=(0,) if own else ())
+    arguments |= {"": OUTPUT} if own else {}
     return Check(f"{getattr(given, '__name__', type(given).__name__)}()", arguments, None, given)
 
 
@@ -74,37 +81,85 @@ async def decide(walk: Walk, job: Job, check: Check, at: str) -> Data:
     Raises:
         RunError: It cannot be said; the message names the condition and what it looked at.
     """
-    if check.condition is not None:
-        values = {name: walk.data(source) for name, source in check.sources.items()}
-        try:
-            holds = check.condition.holds(values)
-        except Undecided as error:
-            raise RunError(f"Its condition `{check.says}` cannot be decided: {error}.") from error
-        seen = {name: brief(value) for name, value in check.condition.seen(values).items()}
-        said = ", ".join(f"{name} is {json.dumps(value, ensure_ascii=False)}" for name, value in seen.items())
-        why = "" if holds else f"Its condition `{check.says}` does not hold{': ' if said else ''}{said}."
-        return _verdict(check, why, holds=holds) | {"values": seen}
-    assert check.function is not None
-    arguments = {name: walk.argument(job, source, at) for name, source in check.sources.items()}
-    try:
-        said = await invoke(check.function, arguments)
-    except Exception as error:
-        raise RunError(f"Its condition {check.says} failed with {type(error).__name__}: {error}") from error
-    match said:
-        case bool():
-            return _verdict(check, "" if said else f"Its condition {check.says} said no.", holds=said)
+    match await _asked(walk, job, check, at):
         case Allow():
-            return _verdict(check, "", holds=True)
-        case Deny(why) | Revise(why) | str(why) if why.strip():
-            return _verdict(check, f"Its condition {check.says} said: {why}", holds=False)
-        case _:
+            return _told(walk, check, "allow", "")
+        case Deny(why) | Revise(why):
+            said = (
+                why if check.condition else f"{check.says} said: {why}" if why else f"{check.says} said no."
+            )
+            return _told(walk, check, "deny", f"Its condition {said}")
+        case said:
             raise RunError(
                 f"Its condition {check.says} returned {said!r:.80}: return True, False, or a sentence why not."
             )
 
 
-def _verdict(check: Check, why: str, *, holds: bool) -> Data:
-    return {"condition": check.says, "verdict": "allow" if holds else "deny", "why": why}
+async def inspect(walk: Walk, job: Job, check: Check, at: str, output: Any) -> Data:
+    """Ask whether an output is good enough for a loop to end; return the verdict as the journal keeps it.
+
+    Raises:
+        RunError: It cannot be said; the message names the check and what it looked at.
+    """
+    match await _asked(walk, job, check, at, output):
+        case None | Allow():
+            return _told(walk, check, "allow", "", output)
+        case Revise(why):
+            return _told(walk, check, "revise", why or f"{check.says} said no.", output)
+        case Deny(why):
+            return _told(walk, check, "deny", why, output)
+        case Ask(question):
+            return _told(walk, check, "ask", question, output)
+        case said:
+            raise RunError(
+                f"Its check {check.says} returned {said!r:.80}: return None, a sentence about what is wrong, or a "
+                "verdict."
+            )
+
+
+async def _asked(walk: Walk, job: Job, check: Check, at: str, output: Any = None) -> Any:
+    """Return what a condition says: of True, False and sentences, the verdict that they mean."""
+    if check.condition is not None:
+        values = _values(walk, check, output)
+        try:
+            holds = check.condition.holds(values)
+        except Undecided as error:
+            raise RunError(f"Its condition `{check.says}` cannot be decided: {error}.") from error
+        return Allow() if holds else Revise(_failing(check.condition, values))
+    assert check.function is not None
+    function = check.function
+    if OUTPUT in check.sources.values():
+        function = partial(function, job.output.load(output))
+    arguments = {
+        name: walk.argument(job, source, at) for name, source in check.sources.items() if source != OUTPUT
+    }
+    try:
+        said = await invoke(function, arguments)
+    except Exception as error:
+        raise RunError(f"Its condition {check.says} failed with {type(error).__name__}: {error}") from error
+    if isinstance(said, bool):
+        return Allow() if said else Revise("")
+    return Revise(said) if isinstance(said, str) and said.strip() else said
+
+
+def _values(walk: Walk, check: Check, output: Any) -> Data:
+    """Return the values of the names in a condition."""
+    return {name: output if source == OUTPUT else walk.data(source) for name, source in check.sources.items()}
+
+
+def _failing(condition: Condition, values: Data) -> str:
+    seen = {name: brief(value) for name, value in condition.seen(values).items()}
+    said = ", ".join(f"{name} is {json.dumps(value, ensure_ascii=False)}" for name, value in seen.items())
+    return f"`{condition.text.strip()}` does not hold{': ' if said else ''}{said}."
+
+
+def _told(walk: Walk, check: Check, verdict: str, why: str, output: Any = None) -> Data:
+    """Return a verdict as the journal keeps it."""
+    data: Data = {"condition": check.says, "verdict": verdict, "why": why}
+    if check.condition is not None:
+        seen = check.condition.seen(_values(walk, check, output))
+        data["values"] = {name: brief(value) for name, value in seen.items()}
+    return data
 
 
 def brief(value: Any) -> Any:

@@ -17,6 +17,7 @@ from crewkit.coordinator.graph import AnyOf, Graph, Need, names_in, topological
 from crewkit.core.messages import COORDINATOR, canonical, fingerprint
 from crewkit.crew.bind import bind_crew, bind_function, known_names
 from crewkit.crew.check import Check, bind_check
+from crewkit.crew.iteration import NAMES, OUTPUT
 from crewkit.errors import DefinitionError, RunError, did_you_mean, expect
 from crewkit.tools.tool import Tool, as_tools
 
@@ -28,6 +29,9 @@ JobKind = Literal["agent", "function", "crew"]
 
 _INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLACEHOLDER = re.compile(r"\{\{(?P<literal>[A-Za-z_][A-Za-z0-9_]*)\}\}|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+_LOOP = {"previous": "the version before", "reason": "why it is done again"}
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Job:
     arguments: Mapping[str, str]
     """For a function or a crew: parameter to the task or input that fills it."""
     when: Check | None = None
+    until: Check | None = None
 
     @cached_property
     def needs(self) -> tuple[str, ...]:
@@ -95,6 +100,7 @@ class Job:
             _do_definition(task.do),
             *(f"any of {' '.join(need.names)}" for need in self.joins if isinstance(need, AnyOf)),
             *(f"when {_check_definition(each)}" for each in [self.when] if each),
+            *(f"until {_check_definition(each)}" for each in [self.until] if each),
         )
 
 
@@ -236,9 +242,14 @@ def _conditioned(job: Job, jobs: Mapping[str, Job], inputs: Mapping[str, Input])
     known = known_names(job.needs, inputs)
     types = {name: Output(given.type, f"Input '{name}'") for name, given in inputs.items()}
     types |= {name: jobs[name].output for name in job.needs}
-    if job.task.when is None:
-        return job
-    return replace(job, when=bind_check(job.task.when, where, "when", known, types))
+    when = until = None
+    if job.task.when is not None:
+        when = bind_check(job.task.when, where, "when", known, types)
+    if job.task.until is not None:
+        itself = {job.name.replace("-", "_"): OUTPUT}
+        types[OUTPUT] = job.output
+        until = bind_check(job.task.until, where, "until", known | itself, types, own=True)
+    return replace(job, when=when, until=until)
 
 
 def _placeholders(crew: Crew, inputs: Mapping[str, Input]) -> None:
@@ -266,6 +277,12 @@ def _job(task: Task[Any], joins: tuple[Need, ...], crew: Crew, inputs: Mapping[s
 
     where = f"Task '{task.name}'"
     known = known_names(names_in(joins), inputs)
+    if task.until is not None and task.do is not None:
+        if taken := [name for name in NAMES if name in names_in(joins)]:
+            raise DefinitionError(
+                f"{where}: it needs '{taken[0]}', which is what a loop calls {_LOOP[taken[0]]}. Rename that task."
+            )
+        known |= NAMES
     if task.do is None:
         agent, assigned = _worker(task, crew)
         tools = as_tools(tuple({id(t): t for t in (*agent.tools, *task.tools)}.values()), where)

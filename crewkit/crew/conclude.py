@@ -26,6 +26,7 @@ async def conclude(
         {name: o.why for name, o in outcomes.items() if o.status == "failed"},
         {name: o.why for name, o in outcomes.items() if o.status in ("skipped", "stopped")},
         {name: o.why for name, o in outcomes.items() if o.status == "waiting"},
+        {name: o.why for name, o in outcomes.items() if o.status == "completed" and o.why},
     )
     approvals = tuple(dict.fromkeys(id for outcome in outcomes.values() for id in outcome.approvals))
     status, why = _status(crew, outcomes, session)
@@ -46,6 +47,11 @@ async def conclude(
                 "completed": list(report.completed),
                 "failed": [{"task": name, "error": error} for name, error in report.failed.items()],
                 "skipped": [{"task": name, "why": skipped} for name, skipped in report.skipped.items()],
+                **(
+                    {"capped": [{"task": n, "why": why} for n, why in report.capped.items()]}
+                    if report.capped
+                    else {}
+                ),
             },
             "usage": used,
         }
@@ -66,6 +72,10 @@ def _limit(outcomes: Mapping[str, Outcome], session: Session) -> LimitExceeded |
 def _status(crew: Crew, outcomes: Mapping[str, Outcome], session: Session) -> tuple[Status, str]:
     done = sum(outcome.status == "completed" for outcome in outcomes.values())
     kept = f"{done} of {len(outcomes)} task{'' if len(outcomes) == 1 else 's'} completed."
+    if capped := [
+        name for name, outcome in outcomes.items() if outcome.status == "completed" and outcome.why
+    ]:
+        kept += f" Not accepted, but at its cap: {', '.join(capped)}."
     fatal = [
         (name, outcome)
         for name, outcome in outcomes.items()
@@ -104,5 +114,6 @@ def recalled(crew: Crew, run: Run, ended: Data) -> Result:
             raise ReplayError(
                 f"Run {run.id} is complete, but the recorded output of '{name}' is no longer of its type: {error}"
             ) from error
-    report = Report(tuple(ended["report"]["completed"]), failed, skipped)
+    capped = {each["task"]: each["why"] for each in ended["report"].get("capped", ())}
+    report = Report(tuple(ended["report"]["completed"]), failed, skipped, capped=capped)
     return Result(run.id, "completed", ended["why"], report, outputs, crew.plan.final, ended["usage"])

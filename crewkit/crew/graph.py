@@ -33,8 +33,10 @@ def worker(job: Job) -> str:
 
 
 def conditions(job: Job) -> list[str]:
-    """Say when a task is done."""
-    return [f"when {job.when.says}"] if job.when else []
+    """Say when a task is done, and until when it is done again."""
+    when = [f"when {job.when.says}"] if job.when else []
+    until = [f"until {job.until.says} ({job.task.iterations} times at most)"] if job.until else []
+    return [*when, *until]
 
 
 def _text(plan: Plan, indent: str) -> list[str]:

@@ -156,7 +156,11 @@ def pinned(specs: dict[str, ModelSpec], recorded: Mapping[str, Any]) -> dict[str
 def _routes(job: Job) -> Data:
     """Return what besides its needs decides whether a task is done, where anything does."""
     any_of = [list(need.names) for need in job.joins if isinstance(need, AnyOf)]
-    return {**({"any_of": any_of} if any_of else {}), **({"when": job.when.says} if job.when else {})}
+    return {
+        **({"any_of": any_of} if any_of else {}),
+        **({"when": job.when.says} if job.when else {}),
+        **({"until": job.until.says} if job.until else {}),
+    }
 
 
 def beginning(

@@ -23,6 +23,8 @@ class Report:
     """Task to why it was not done."""
     waiting: Mapping[str, str] = field(default_factory=dict[str, str])
     """Task to what it waits for."""
+    capped: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Task that completed although its `until` was not content, to the reason."""
 
 
 @dataclass(frozen=True)

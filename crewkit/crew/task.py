@@ -33,6 +33,11 @@ When = str | Callable[..., bool | str | Verdict | Awaitable[bool | str | Verdict
 """Says whether a task is done at all. A text, or a function whose parameters are filled by name from the inputs and
 from what the task needs; it returns a bool, or a sentence why not."""
 
+Until = str | Callable[..., Verdict | bool | str | Awaitable[Verdict | bool | str | None] | None]
+"""Looks at a task's output as a guardrail does; further parameters are filled by name. `None`, `True` or `Allow()`:
+good. A sentence, `False` or `Revise(...)`: do it once more, for this reason. `Deny(...)`: the task fails. `Ask(...)`:
+a person decides. A text is a condition, in which the output goes by the task's own name."""
+
 OnFailure = Literal["fail", "skip", "continue"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
@@ -94,6 +99,11 @@ class Task(Generic[T]):
     """Goes before the agent's."""
     do: Callable[..., Awaitable[T]] | Callable[..., T] | Tool | Crew | None = None
     """A plain function, a tool or a crew that does the task without an agent."""
+    until: Until | None = None
+    """The task is done again until this is content: `until="review.accepted"`. Who does it is told the version before
+    and the reason: an agent in its assignment, a function or a crew as `previous` and `reason` where it takes them."""
+    iterations: int = 5
+    """How often a task with `until` is done at most. Then its last version counts, and says what is wrong with it."""
     on_failure: OnFailure = "fail"
     """`fail`: the run fails, and what depends on this is not done. `skip`: what depends on it is skipped, the run
     may still succeed. `continue`: what depends on it goes on without its output (`None` to a function), also where
@@ -114,6 +124,11 @@ class Task(Generic[T]):
         expect(where, "scope", self.scope, (Scope, NoneType), "a Scope: scope=Scope('search')")
         expect(where, "limits", self.limits, Limits, "a Limits: limits=Limits(steps=5)")
         expect(where, "revisions", self.revisions, int, "a number")
+        expect(where, "iterations", self.iterations, int, "a number")
+        if self.iterations < 1:
+            raise DefinitionError(
+                f"{where}: iterations={self.iterations!r} is below 1. It is done once at least."
+            )
         if not _NAME.fullmatch(self.name):
             raise DefinitionError(
                 f"{where}: a name is letters, digits, '_' and '-', and starts with a letter."

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from crewkit.agents.agent import Agent
-from crewkit.agents.loop import look
 from crewkit.agents.output import WrongAnswer, as_json
-from crewkit.agents.prompt import inline, shorten
+from crewkit.agents.prompt import inline
 from crewkit.checks.scope import Scope
-from crewkit.coordinator.bus import Bus, assignment
+from crewkit.coordinator.bus import Bus
 from crewkit.coordinator.schedule import Outcome, Schedule
 from crewkit.core.limits import AGENT_LIMITS, CREW_LIMITS, TASK_LIMITS, Limits, Meter
-from crewkit.core.messages import COORDINATOR, Message, fingerprint
+from crewkit.core.messages import COORDINATOR, fingerprint
 from crewkit.crew.by_agent import by_agent
 from crewkit.crew.by_crew import by_crew
 from crewkit.crew.by_function import by_function
@@ -24,18 +24,16 @@ from crewkit.crew.check import Check, decide
 from crewkit.crew.compile import Job, Plan
 from crewkit.crew.compile import fill as fill_in
 from crewkit.crew.crew import Crew
+from crewkit.crew.iteration import PREVIOUS, REASON, Iteration, defined
+from crewkit.crew.repeat import repeated
 from crewkit.crew.session import Session
 from crewkit.errors import (
     CrewkitError,
-    Denied,
     JournalError,
     LimitExceeded,
-    ModelError,
     ReplayError,
     RunError,
-    ToolError,
 )
-from crewkit.journal.ask import Question, ask
 from crewkit.journal.run import Waiting
 from crewkit.models.base import Model
 from crewkit.tools.tool import ToolContext
@@ -73,7 +71,7 @@ class Walk:
         self._agent_meters: dict[str, Meter] = {}
         self._task_meters: dict[str, Meter] = {}
         self._inner: dict[str, Walk] = {}
-        """The crews inside tasks: a task that is entered again goes on with the same, which knows what it used."""
+        """The crews inside tasks, by iteration. One that is entered again goes on: it knows what it used."""
         self._ended: dict[str, Outcome] = {}
         """What became of tasks the last time round, for a crew that is entered again."""
         self._restore()
@@ -133,7 +131,7 @@ class Walk:
             if job.assigned:
                 started["assigned"] = job.assigned
             self.run.record("task.started", path, started, task=path, agent=job.worker)
-            return Outcome("completed", await self._in_time(job, path))
+            return Outcome("completed", *await self._in_time(job, path))
         except Waiting as waiting:
             return Outcome("waiting", why="A person must decide.", approvals=tuple(waiting.approvals))
         except (JournalError, ReplayError):
@@ -159,11 +157,14 @@ class Walk:
         )
         return said["why"]
 
-    async def _in_time(self, job: Job, path: str) -> Any:
+    async def _in_time(self, job: Job, path: str) -> tuple[Any, str]:
+        """Do a task within its seconds; return its output, and what is wrong with it although it counts."""
         cap, seconds = job.task.limits.cap("seconds"), _seconds(job)
         try:
             async with asyncio.timeout(seconds):
-                return await self._output(job)
+                if job.until is not None:
+                    return await repeated(self, job, job.until, partial(self._output, job))
+                return await self._output(job, Iteration(path)), ""
         except TimeoutError as error:
             if seconds == cap:
                 raise LimitExceeded(
@@ -189,6 +190,7 @@ class Walk:
         data: Data = {"status": outcome.status, "seconds": round(seconds, 4)}
         if outcome.status == "completed":
             data["output"] = outcome.output
+            data |= {"capped": True, "why": outcome.why} if outcome.why else {}
         if outcome.error:
             data["error"] = {"type": type(outcome.error).__name__, "message": str(outcome.error)}
         if outcome.passes:
@@ -211,15 +213,15 @@ class Walk:
         self.run.finish(path, data, agent=job.worker, final=final or outcome.passes)
         return outcome
 
-    async def _output(self, job: Job) -> Any:
+    async def _output(self, job: Job, iteration: Iteration) -> Any:
         """Let whoever does a task do it; return the output as JSON data."""
         match job.kind:
             case "agent":
-                return await by_agent(self, job)
+                return await by_agent(self, job, iteration)
             case "function":
-                return await by_function(self, job)
+                return await by_function(self, job, iteration)
             case "crew":
-                return await by_crew(self, job)
+                return await by_crew(self, job, iteration)
 
     # What those who do tasks need of the crew
 
@@ -251,40 +253,17 @@ class Walk:
         outcome = self._schedule.outcomes[name]
         return outcome.output if outcome.status == "completed" else None
 
-    def argument(self, job: Job, source: str, at: str) -> Any:
+    def argument(self, job: Job, source: str, at: str, iteration: Iteration | None = None) -> Any:
         """Return what fills a parameter: an input, a finished task's output, the context of a call at a path."""
         if not source:
             return self.context(at, self.path(job), job.worker)
+        if iteration is not None and source == REASON:
+            return iteration.reason
+        if iteration is not None and source == PREVIOUS:
+            return None if iteration.number == 1 else job.output.load(iteration.previous)
         if source in self.plan.jobs:
             return self.value(source)
         return deepcopy(self.inputs[source])  # as after a resume: nobody sees what another did to it
-
-    async def give(self, job: Job, text: str, do: Callable[[str], Awaitable[Any]]) -> Any:
-        """Assign a task over the bus; return the output that the report brings, as JSON data.
-
-        Args:
-            job: The task.
-            text: The assignment.
-            do: Does what the assignment that arrived says, and returns the output as JSON data.
-        """
-        path = self.path(job)
-
-        async def answering(received: Message) -> Message:
-            try:
-                output = await do(received.content)
-            except (JournalError, ReplayError):
-                raise
-            except CrewkitError as error:
-                return _failure(job.worker, received, error)
-            said = shorten(job.output.text(output), 2_000)
-            return Message(
-                "report", job.worker, received.sender, path, received.round, said, {"output": output}
-            )
-
-        reply = await self.bus.exchange(assignment(job.worker, path, text), answering)
-        if reply.kind != "report":
-            raise _raised(reply)
-        return reply.data["output"]
 
     def context(self, at: str, task: str, agent: str) -> ToolContext:
         """Return what a tool called at a path may know of the run."""
@@ -299,49 +278,20 @@ class Walk:
             lambda text: self.run.note(at, text, task=task, agent=agent),
         )
 
-    async def accept(self, job: Job, output: Any) -> Any:
-        """Put a function's or crew's output before the guardrails and the person; return it where it stands.
-
-        Nobody is told to do it better.
-
-        Raises:
-            Denied: It does not stand.
-            Waiting: A person has to decide first.
-        """
-        path = f"{self.path(job)}/1"
-        for i, guardrail in enumerate(job.task.guardrails):
-            said = await self.run.verdict(
-                f"{path}/guardrail:{i}",
-                lambda guardrail=guardrail: look(guardrail, job.output.load(output)),
-                task=self.path(job),
-                agent=job.worker,
-            )
-            if said["verdict"] == "ask":
-                await self._review(job, f"{path}/guardrail:{i}", said["why"], output)
-            elif said["verdict"] != "allow":
-                raise Denied(f"The guardrail '{said['guardrail']}' refused the result: {said['why']}")
-        if job.task.question:
-            await self._review(job, path, job.task.question, output)
-        return output
-
-    async def _review(self, job: Job, path: str, question: str, output: Any) -> None:
-        about = {"output": output}
-        asked = Question(path, "output", question, self.path(job), job.worker, about)
-        decision = await ask(self.run, asked)
-        if not decision.approved:
-            why = decision.note or "no reason given"
-            raise Denied(f"A person did not accept the result of '{job.name}': {why}")
-
     def upstream(self, job: Job) -> dict[str, str]:
         """Return the earlier outputs that are put before the agent, as text."""
         outcomes = self._schedule.outcomes
         return {
-            name: self.plan.jobs[name].output.text(outcomes[name].output)
-            if outcomes[name].status == "completed"
-            else f"(There is no result: {outcomes[name].why})"
+            name: self._told(name, outcomes[name])
             for name in job.context
             if outcomes[name].status == "completed" or name not in job.alternatives
         }
+
+    def _told(self, name: str, outcome: Outcome) -> str:
+        if outcome.status != "completed":
+            return f"(There is no result: {outcome.why})"
+        text = self.plan.jobs[name].output.text(outcome.output)
+        return f"{text}\n(Mind: {outcome.why})" if outcome.why else text
 
     def known(self, job: Job, colleague: str) -> dict[str, str]:
         """Return the results that a colleague may build on when it is asked about a task.
@@ -375,29 +325,29 @@ class Walk:
 
     def model(self, path: str) -> Model:
         """Return the model of an agent's task."""
-        return self._session.models[path]
+        return self._session.models[defined(path)]
 
     def colleague_model(self, role: str, job: Job) -> Model:
         """Return the model of a colleague: its own where it has one, otherwise that of the task it is asked about."""
-        return self._session.models.get(f"{self._prefix}@{role}") or self.model(self.path(job))
+        return self._session.models.get(defined(f"{self._prefix}@{role}")) or self.model(self.path(job))
 
-    def inside(self, job: Job, crew: Crew, inputs: Mapping[str, Any], limits: Limits) -> Walk:
-        """Return the walk of a crew that does a task: the same one whenever the task is entered again."""
-        if job.name not in self._inner:
+    def inside(self, job: Job, at: str, crew: Crew, inputs: Mapping[str, Any], limits: Limits) -> Walk:
+        """Return the walk of a crew that does an iteration of a task: the same whenever that is entered again."""
+        if at not in self._inner:
             ceiling = self._ceiling
             for scope in (self.crew.scope, job.task.scope):
                 ceiling = scope if ceiling is None else ceiling if scope is None else ceiling & scope
-            self._inner[job.name] = Walk(
+            self._inner[at] = Walk(
                 self._session,
                 crew,
                 inputs,
-                prefix=f"{self.path(job)}/",
+                prefix=f"{at}/",
                 limits=limits,
                 parents=(self.task_meter(job),),
                 ceiling=ceiling,
                 depth=self.depth + 1,
             )
-        return self._inner[job.name]
+        return self._inner[at]
 
     # Meters
 
@@ -423,14 +373,19 @@ class Walk:
         for spent in self._session.spent:
             if not spent.task.startswith(self._prefix):
                 continue
-            name = spent.task[len(self._prefix) :].partition("/")[0]
+            head = self._prefix + spent.task[len(self._prefix) :].partition("/")[0]
+            name = head[len(self._prefix) :].partition("#")[0]
             job = self.plan.jobs.get(name)
-            if job is None or (job.kind == "crew" and self._prefix + name not in self.run.finished):
+            if job is None or (job.kind == "crew" and not self._over(self._prefix + name, head)):
                 continue
             parents = [self.task_meter(job)]
             if spent.agent in self.plan.agents:
                 parents.append(self.agent_meter(self.plan.agents[spent.agent]))
             Meter("", AGENT_LIMITS, tuple(parents)).restore(spent.tokens, spent.usd, spent.seconds)
+
+    def _over(self, task: str, at: str) -> bool:
+        """Say whether an iteration of a task is never entered again."""
+        return task in self.run.finished or self.run.holds(at, task=task)
 
 
 def _waited_for(intents: list[Data]) -> str:
@@ -451,25 +406,3 @@ def _replayed(data: Data) -> Outcome:
     return Outcome(
         status, data.get("output"), why, RunError(why) if error else None, bool(data.get("passes"))
     )
-
-
-def _failure(sender: str, received: Message, error: CrewkitError) -> Message:
-    data: Data = {"type": type(error).__name__, "message": str(error)}
-    if isinstance(error, LimitExceeded):
-        data |= {"limit": error.limit, "level": error.level}
-    return Message(
-        "failure", sender, received.sender, received.thread, received.round, str(error), {"error": data}
-    )
-
-
-def _raised(failure: Message) -> CrewkitError:
-    """Turn a failure message back into the error that it tells of."""
-    data = failure.data["error"]
-    if data["type"] == "LimitExceeded":
-        return LimitExceeded(data["message"], limit=data["limit"], level=data["level"])
-    kinds: dict[str, type[CrewkitError]] = {
-        "ModelError": ModelError,
-        "ToolError": ToolError,
-        "Denied": Denied,
-    }
-    return kinds.get(data["type"], RunError)(data["message"])

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from crewkit.core.events import Event
+from crewkit.core.events import Event, enclosing
 from crewkit.core.messages import ChatMessage
 
 Data = dict[str, Any]
@@ -84,6 +84,8 @@ class Ending:
     """[{task, error}]"""
     skipped: Sequence[Data] = ()
     """[{task, why}]"""
+    capped: Sequence[Data] = ()
+    """[{task, why}]: completed, but not accepted by their loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ class Node:
 
     path: str
     kind: str
-    """run, task, turn, model, tool, recall, ask, inbox, offer or step."""
+    """run, task, iteration (from the second), turn, model, tool, recall, ask, inbox, offer or step."""
     title: str = ""
     status: str = ""
     """running, paused, waiting (for a person), interrupted, completed, failed, skipped, a tool's outcome, or
@@ -220,6 +222,7 @@ def ending(events: Iterable[Event]) -> Ending:
         tuple(report.get("completed") or ()),
         tuple(report.get("failed") or ()),
         tuple(report.get("skipped") or ()),
+        tuple(report.get("capped") or ()),
     )
 
 
@@ -334,9 +337,9 @@ def _add_seconds(whole: Totals, spans: dict[tuple[str, str, str], tuple[float, f
 def _node(nodes: dict[str, Node], path: str) -> Node:
     node = nodes.get(path)
     if node is None:
-        parent, _, segment = path.rpartition("/")
+        segment = path.rpartition("/")[2]
         node = nodes[path] = Node(path, _kind(segment), title=segment)
-        _node(nodes, parent).children.append(node)
+        _node(nodes, enclosing(path)).children.append(node)
     return node
 
 
@@ -344,6 +347,8 @@ def _kind(segment: str) -> str:
     head = segment.partition(":")[0]
     if head in ("model", "tool", "recall", "ask", "inbox", "offer"):
         return head
+    if "#" in segment:
+        return "iteration"
     return "turn" if segment.isdigit() else "step"
 
 
@@ -376,7 +381,8 @@ def _settle(node: Node, seg: str) -> None:
             answered = decided.get("id") == asked.get("id")
             node.status = _text(decided, "decision") if answered else "waiting"
         case _:
-            node.title = f"turn {node.title}" if node.kind == "turn" else node.title
+            if node.kind in ("turn", "iteration"):
+                node.title = f"{node.kind} {node.title.rpartition('#')[2]}"
             node.status = _status_of_children(node) or "completed"
 
 
@@ -431,7 +437,7 @@ def _mark_paused(root: Node) -> None:
     """What a pause cut short was not interrupted by an accident."""
     if root.status == "paused":
         for node in root.walk():
-            if node.status == "interrupted" and node.kind in ("task", "turn"):
+            if node.status == "interrupted" and node.kind in ("task", "turn", "iteration"):
                 node.status = "paused"
 
 

@@ -471,7 +471,7 @@ class Run:
             case "model.started" | "tool.started":
                 index.attempts[event.path] = (event.attempt, data)
                 index.settled.discard(event.path)
-            case "model.finished" | "tool.finished" if "failed" not in data:
+            case "model.finished" | "tool.finished" | "iteration.finished" if "failed" not in data:
                 index.results[event.path] = data
             case "tool.finished" if not data.get("lost"):
                 if not index.attempts.get(event.path, (0, {}))[1].get("approval"):

@@ -1,0 +1,115 @@
+"""Giving a task to whoever does it, over the bus, and accepting what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from crewkit.agents.loop import look
+from crewkit.agents.prompt import shorten
+from crewkit.coordinator.bus import assignment
+from crewkit.core.messages import Message
+from crewkit.crew.compile import Job
+from crewkit.crew.iteration import Iteration
+from crewkit.errors import (
+    CrewkitError,
+    Denied,
+    JournalError,
+    LimitExceeded,
+    ModelError,
+    ReplayError,
+    RunError,
+    ToolError,
+)
+from crewkit.journal.ask import Question, ask
+
+if TYPE_CHECKING:
+    from crewkit.crew.walk import Walk
+
+Data = dict[str, Any]
+
+
+async def give(
+    walk: Walk, job: Job, iteration: Iteration, text: str, do: Callable[[str], Awaitable[Any]]
+) -> Any:
+    """Assign a task over the bus; return the output that the report brings, as JSON data.
+
+    Args:
+        walk: The crew's walk.
+        job: The task.
+        iteration: The iteration that is begun; its path is the thread.
+        text: The assignment.
+        do: Does what the assignment that arrived says, and returns the output as JSON data.
+    """
+
+    async def answering(received: Message) -> Message:
+        try:
+            output = await do(received.content)
+        except (JournalError, ReplayError):
+            raise
+        except CrewkitError as error:
+            return _failure(job.worker, received, error)
+        said = shorten(job.output.text(output), 2_000)
+        data = {"task": iteration.task, "output": output}
+        return Message("report", job.worker, received.sender, received.thread, received.round, said, data)
+
+    given = assignment(job.worker, iteration.path, text, iteration.task)
+    reply = await walk.bus.exchange(given, answering)
+    if reply.kind != "report":
+        raise _raised(reply)
+    return reply.data["output"]
+
+
+def _failure(sender: str, received: Message, error: CrewkitError) -> Message:
+    told: Data = {"type": type(error).__name__, "message": str(error)}
+    if isinstance(error, LimitExceeded):
+        told |= {"limit": error.limit, "level": error.level}
+    data = {"task": received.data["task"], "error": told}
+    return Message("failure", sender, received.sender, received.thread, received.round, str(error), data)
+
+
+def _raised(failure: Message) -> CrewkitError:
+    """Turn a failure message back into the error that it tells of."""
+    data = failure.data["error"]
+    if data["type"] == "LimitExceeded":
+        return LimitExceeded(data["message"], limit=data["limit"], level=data["level"])
+    kinds: dict[str, type[CrewkitError]] = {
+        "ModelError": ModelError,
+        "ToolError": ToolError,
+        "Denied": Denied,
+    }
+    return kinds.get(data["type"], RunError)(data["message"])
+
+
+async def accept(walk: Walk, job: Job, iteration: Iteration, output: Any) -> Any:
+    """Put a function's or crew's output before the guardrails and the person; return it where it stands.
+
+    Nobody is told to do it better.
+
+    Raises:
+        Denied: It does not stand.
+        Waiting: A person has to decide first.
+    """
+    path = f"{iteration.path}/1"
+    for i, guardrail in enumerate(job.task.guardrails):
+        said = await walk.run.verdict(
+            f"{path}/guardrail:{i}",
+            lambda guardrail=guardrail: look(guardrail, job.output.load(output)),
+            task=iteration.task,
+            agent=job.worker,
+        )
+        if said["verdict"] == "ask":
+            await _review(walk, job, f"{path}/guardrail:{i}", said["why"], output)
+        elif said["verdict"] != "allow":
+            raise Denied(f"The guardrail '{said['guardrail']}' refused the result: {said['why']}")
+    if job.task.question:
+        await _review(walk, job, path, job.task.question, output)
+    return output
+
+
+async def _review(walk: Walk, job: Job, path: str, question: str, output: Any) -> None:
+    asked = Question(path, "output", question, walk.path(job), job.worker, {"output": output})
+    decision = await ask(walk.run, asked)
+    if not decision.approved:
+        why = decision.note or "no reason given"
+        raise Denied(f"A person did not accept the result of '{job.name}': {why}")

@@ -74,7 +74,7 @@ def of_run(events: Iterable[Event]) -> list[Box]:
                 prefix = event.path.rpartition("/")[0]
                 names = [str(need) for need in data.get("needs") or ()]
                 box.needs = box.needs or [(f"{prefix}/{name}" if prefix else name, False) for name in names]
-            case "approval.requested":
+            case "approval.requested" | "wait.started":
                 if box := found.get(event.task):
                     box.status = "waiting"
             case _:
@@ -84,7 +84,7 @@ def of_run(events: Iterable[Event]) -> list[Box]:
 
 def _declared(task: Mapping[str, Any]) -> Box:
     alternatives = {name for group in task.get("any_of") or () for name in group}
-    when = [f"when {task['when']}"] if task.get("when") else []
+    when = [f"{word} {task[word]}" for word in ("when", "until") if task.get(word)]
     agent = str(task.get("agent") or "")
     lines = [*([agent] if agent != task.get("name") else []), *when]
     needs = [(str(name), name in alternatives) for name in task.get("needs") or ()]

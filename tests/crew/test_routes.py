@@ -25,7 +25,8 @@ from crewkit import (
     any_of,
     tool,
 )
-from crewkit.crew.graph import mermaid, text
+from crewkit.crew.drawing import mermaid, of_plan
+from crewkit.crew.graph import text
 from crewkit.journal.sqlite import SqliteJournal
 from crewkit.models.scripted import ScriptedModel
 
@@ -282,7 +283,7 @@ kind     classify()
 └ law    answer()  after kind  when kind.name == 'law'
   └ end  joined()  after one of tax or law\
 """)
-    assert mermaid(plan) == snapshot("""\
+    assert mermaid(of_plan(plan)) == snapshot("""\
 flowchart TD
     t_kind[["kind<br/>classify()"]]
     t_tax[["tax<br/>answer()<br/>when kind.confidence &lt; 0.9"]]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from crewkit.agents.delegate import ask_colleague
+from crewkit.core.label import NOTHING, label_of
 from crewkit.core.messages import ChatMessage, ToolCall
 from crewkit.journal.run import Run
 
@@ -28,6 +29,8 @@ class Conversation:
         """Where messages arise: the turn."""
         self.answers = 0
         """Answers of the model so far."""
+        self.label = NOTHING
+        """The join of the labels of all that the model was ever told here."""
         self._run = run
         self._task = task
         self._agent = agent
@@ -43,6 +46,9 @@ class Conversation:
         content = self._run.redactor.text(message.content)
         message = message if content == message.content else replace(message, content=content)
         self._new.append(self._run.say(message, self.path, task=self._task, agent=self._agent))
+        if message.role != "assistant" and message.label is not None:
+            self.label = label_of(content, self.label | message.label)
+        message = message.shown()
         self._messages.append(message)
         self._chars += _size(message)
         self.answers += message.role == "assistant"

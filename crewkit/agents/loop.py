@@ -16,6 +16,7 @@ from crewkit.agents.agent import Agent
 from crewkit.agents.conversation import Conversation
 from crewkit.agents.output import Output, WrongAnswer
 from crewkit.agents.prompt import system_prompt
+from crewkit.core.label import CREW, USER
 from crewkit.core.limits import Meter
 from crewkit.core.messages import ChatMessage, ToolCall
 from crewkit.core.verdict import Allow, Ask, Deny, Revise, Verdict
@@ -74,7 +75,7 @@ async def work(desk: Desk, assignment: str, fill: Callable[[str], str] = str) ->
 
     Args:
         desk: What there is to work with.
-        assignment: The text of the assignment or question.
+        assignment: The text of the assignment or question; in it, what is not trusted is fenced.
         fill: Fills the placeholders in the agent's own texts.
 
     Raises:
@@ -86,9 +87,9 @@ async def work(desk: Desk, assignment: str, fill: Callable[[str], str] = str) ->
     agent = desk.agent
     conversation = desk.conversation
     conversation.add(
-        ChatMessage("system", system_prompt(agent.role, fill(agent.goal), fill(agent.backstory)))
+        ChatMessage("system", system_prompt(agent.role, fill(agent.goal), fill(agent.backstory)), label=CREW)
     )
-    conversation.add(ChatMessage("user", assignment))
+    conversation.add(ChatMessage("user", assignment, label=CREW | USER))
     desk.record(
         "agent.started",
         f"{desk.path}/0",
@@ -265,7 +266,7 @@ def _answered(desk: Desk, answer: Answer, path: str, intent: Data, seconds: floa
     run = desk.run
     redact = run.redactor.text
     calls = tuple(ToolCall(redact(c.id), redact(c.name), redact(c.arguments)) for c in answer.tool_calls)
-    message = ChatMessage("assistant", redact(answer.content), calls)
+    message = ChatMessage("assistant", redact(answer.content), calls, label=desk.conversation.label)
     return {
         "model": answer.model or intent["model"],
         **({"route": answer.route} if answer.route else {}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable
 
+from crewkit.core.label import CREW, USER, label_of
 from crewkit.core.messages import COORDINATOR, Message
 from crewkit.errors import RunError
 
@@ -63,5 +64,13 @@ class Bus:
 
 
 def assignment(to: str, thread: str, content: str, task: str = "") -> Message:
-    """Return the coordinator's message that gives a task to someone; without `task` the thread is the task."""
-    return Message("assignment", COORDINATOR, to, thread, 1, content, {"task": task or thread})
+    """Return the coordinator's message that gives a task to someone.
+
+    Args:
+        to: Who is to do it.
+        thread: The exchange it opens.
+        content: What is said; in it, what is not trusted is fenced.
+        task: The task's path, where it is not the thread's name.
+    """
+    label = label_of(content, CREW | USER)
+    return Message("assignment", COORDINATOR, to, thread, 1, content, {"task": task or thread}, label)

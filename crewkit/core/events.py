@@ -11,19 +11,19 @@ does not know; a key that does not apply is left out):
 | `run.finished` | | `status`: completed, failed, limit, denied, cancelled; `output` (JSON); `report` {completed: [task], failed: [{task, error}], skipped: [{task, why}], capped: [{task, why}]}; `why` (one sentence); `usage` {tokens, usd (null: unknown), steps, seconds} |
 | `run.signal` | | `signal`: cancel; `id`, `by`. Appended by other processes |
 | `task.started` | task | `agent`, `assigned` (why this agent, where the coordinator chose), `needs`, `definition` |
-| `task.finished` | task | `status`: completed, failed, skipped; `output` (JSON), `error` {type, message}, `why`, `usage` {tokens, usd, steps, seconds}, `seconds`, `passes` (what depends on it goes on), `capped` (its last version counts although `until` was not content: `why`), `final` (never entered again) |
+| `task.finished` | task | `status`: completed, failed, skipped; `output` (JSON), `error` {type, message}, `why`, `usage` {tokens, usd, steps, seconds}, `seconds`, `label` (of the output), `passes` (what depends on it goes on), `capped` (its last version counts although `until` was not content: `why`), `final` (never entered again) |
 | `iteration.started` | task#n | `number` (from 2), `reason` (why once more). Of a task with `until` |
-| `iteration.finished` | task, task#n | `number`, `output` |
+| `iteration.finished` | task, task#n | `number`, `output`, `label` |
 | `agent.started` | task/0 | `role`, `model`, `tools` [name], `limits` |
 | `agent.finished` | task/0 | `status`, `turns` |
-| `message.recorded` | where it arose | `id`, and for a chat message `role, content, tool_calls, tool_call_id`; for one on the bus `kind, sender, to, thread, round, content, data` |
+| `message.recorded` | where it arose | `id`, and for a chat message `role, content, tool_calls, tool_call_id, label`; for one on the bus `kind, sender, to, thread, round, content, data, label`. A `label` says where it is from: {trusted, sources} |
 | `round.closed` | thread | `thread`, `rounds`, `cap`, `why` |
 | `model.started` | …/turn/model | `model`, `route` {`asked`, `order`: [route], `model`, `considered` [{route, why}]} where a model table chose, `fingerprint`, `messages` {`new`: [id], `count`: sent in all, `dropped`: left out of the middle}, `max_tokens`, `temperature`, `reserved` {tokens, usd} |
 | `model.finished` | same | `model` (that answered), `route` (of the table), `message` (id), `finish_reason`, `usage` {input_tokens, output_tokens, cached_tokens}, `usd` (null: unknown price), `seconds`, `fingerprint`; or `failed` {type, message} |
 | `decision.made` | …/turn | `offered` [tool], `withheld` [{tool, by, why}], `chosen` [{id, tool, arguments}], `text`, `temperature`, `budget` {tokens, usd, steps, seconds left; null: no cap} |
 | `tool.checked` | …/tool:i | `tool`, `arguments`, `verdict`: allow, deny, ask, `by`: known, arguments, scope, approval…, `why` |
 | `tool.started` | …/tool:i | `tool`, `arguments` (as a person edited them, where one did), `effects`, `idempotent`, `key` (idempotency key), `fingerprint` (of the call as the model made it), `approval` (id; used up by this event) |
-| `tool.finished` | same | `tool`, `outcome`: ok, error, timeout, invalid, unknown_tool, denied, unknown; `message` (id of what the model sees), `received` and `selected` (characters), `full` (text, where cut), `error` {type, message, where}, `seconds`, `fingerprint` |
+| `tool.finished` | same | `tool`, `outcome`: ok, error, timeout, invalid, unknown_tool, denied, unknown; `message` (id of what the model sees), `received` and `selected` (characters), `full` (text, where cut), `error` {type, message, where}, `label` (of the result), `seconds`, `fingerprint` |
 | `guardrail.checked` | task/turn | `guardrail`, `verdict`, `why` |
 | `condition.checked` | task/when, task#n/until | `condition` (its text, or the function's name), `verdict`: allow, deny, and of `until` also revise, ask; `why`, `values` {what it looked at: what stood there} |
 | `approval.requested` | …/ask | `id`, `kind`: tool, output, unknown; `question`, `tool`, `definition` (hash of the tool), `arguments`, `output`, `reason`, `objection` (why edited arguments were not accepted), `binding` (hash of all that the decision is bound to), `expires` (from then on it is a no) |

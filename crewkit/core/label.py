@@ -25,10 +25,10 @@ class Label:
         object.__setattr__(self, "sources", tuple(sorted(set(self.sources))))
 
     def __or__(self, other: Label) -> Label:
-        """Return the join: from all of the sources, and trusted only if both are."""
-        if self == other:
-            return self
-        return Label(self.trusted and other.trusted, (*self.sources, *other.sources))
+        """Return the join: trusted only if both are; where one is not, its sources are what counts."""
+        if self.trusted != other.trusted:
+            return other if self.trusted else self
+        return self if self == other else Label(self.trusted, (*self.sources, *other.sources))
 
     def to_data(self) -> dict[str, Any]:
         """Return the label as JSON data; `from_data` reads it back."""
@@ -69,7 +69,7 @@ def join(labels: Iterable[Label]) -> Label:
 
 # Fences
 
-_OPENING = re.compile(r'<untrusted-([0-9a-f]{16}) from="[^"\n]*">\n')
+_OPENING = re.compile(r'<untrusted-([0-9a-f]{16}) from="([^"\n]+)">\n')
 
 
 def fence(text: str, label: Label) -> str:
@@ -82,13 +82,18 @@ def fence(text: str, label: Label) -> str:
     while not mark or mark in text:
         mark = blake2b(f"{count}\x1e{text}".encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
         count += 1
-    names = re.sub(r'["\s]+', " ", ", ".join(label.sources))
+    names = re.sub(r'["\s]+', " ", ", ".join(label.sources)) or "unknown"
     return f'<untrusted-{mark} from="{names}">\n{text}\n</untrusted-{mark}>'
 
 
 def shown(text: str, label: Label) -> str:
     """Return a text as it is put before a model: fenced where it is not trusted."""
     return text if label.trusted else fence(text, label)
+
+
+def label_of(text: str, outside: Label) -> Label:
+    """Return the join of the label of what stands outside of a text's fences, and of those that the fences name."""
+    return join([outside, *(Label(sources=tuple(names.split(", "))) for _, names in _pieces(text) if names)])
 
 
 def unfenced(text: str) -> str:
@@ -98,19 +103,19 @@ def unfenced(text: str) -> str:
 
 def trusted_part(text: str) -> str:
     """Return what stands outside of the fences; a fence that is never closed takes all that follows."""
-    return "\n".join(inner for inner, fenced in _pieces(text) if not fenced)
+    return "\n".join(inner for inner, names in _pieces(text) if not names)
 
 
-def _pieces(text: str) -> Iterator[tuple[str, bool]]:
-    """Yield a text's pieces in order, and whether each is fenced. What is fenced is not looked into."""
+def _pieces(text: str) -> Iterator[tuple[str, str]]:
+    """Yield a text's pieces in order, with the sources of those that are fenced. What is fenced is not looked into."""
     at = 0
     while opening := _OPENING.search(text, at):
-        yield text[at : opening.start()], False
+        yield text[at : opening.start()], ""
         closing = f"\n</untrusted-{opening[1]}>"
         end = text.find(closing, opening.end())
         if end < 0:
-            yield text[opening.end() :], True
+            yield text[opening.end() :], opening[2]
             return
-        yield text[opening.end() : end], True
+        yield text[opening.end() : end], opening[2]
         at = end + len(closing)
-    yield text[at:], False
+    yield text[at:], ""

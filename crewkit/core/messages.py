@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, Literal
+
+from crewkit.core.label import UNKNOWN, Label, fence
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -29,13 +31,15 @@ class ChatMessage:
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str = ""
     """For the role `tool`: the call that this answers."""
+    label: Label | None = None
+    """Where it came from. `None`: words of ours that may repeat the model's own; they prove and taint nothing."""
     _id: str = field(default="", init=False, repr=False, compare=False)
 
     def id(self) -> str:
         """Return the message's id: a hash of what it says (16 hex digits)."""
         if not self._id:  # every turn asks every message of the conversation
             calls = "".join(f"\x1f{c.id}\x1f{c.name}\x1f{c.arguments}" for c in self.tool_calls)
-            text = f"{self.role}\x1e{self.tool_call_id}\x1e{self.content}\x1e{calls}"
+            text = f"{self.role}\x1e{self.tool_call_id}\x1e{self.content}\x1e{calls}\x1e{self.label or ''}"
             digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8)
             object.__setattr__(self, "_id", digest.hexdigest())
         return self._id
@@ -49,13 +53,23 @@ class ChatMessage:
             ]
         if self.tool_call_id:
             data["tool_call_id"] = self.tool_call_id
+        if self.label is not None or self.role == "tool":
+            data["label"] = self.label.to_data() if self.label else None
         return data
+
+    def shown(self) -> ChatMessage:
+        """Return the message as a model is sent it: what a tool returned is fenced unless it is trusted."""
+        if self.role != "tool" or self.label is None or self.label.trusted:
+            return self
+        return replace(self, content=fence(self.content, self.label), label=None)
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> ChatMessage:
         """Read what `to_data` wrote; unknown keys are ignored."""
         calls = tuple(ToolCall(c["id"], c["name"], c["arguments"]) for c in data.get("tool_calls", ()))
-        return cls(data["role"], data["content"], calls, data.get("tool_call_id", ""))
+        given: object = data.get("label", UNKNOWN.to_data() if data["role"] == "tool" else None)
+        label = None if given is None else Label.from_data(given)
+        return cls(data["role"], data["content"], calls, data.get("tool_call_id", ""), label)
 
 
 Kind = Literal["assignment", "question", "answer", "review", "report", "failure", "handoff"]
@@ -79,6 +93,8 @@ class Message:
     """What is said, as text."""
     data: dict[str, Any] = field(default_factory=dict[str, Any])
     """What is said, as data: a report's output, a failure's error."""
+    label: Label = UNKNOWN
+    """The join of the labels of all that went into it."""
 
     def to_data(self) -> dict[str, Any]:
         """Return the message as JSON data."""
@@ -90,6 +106,7 @@ class Message:
             "round": self.round,
             "content": self.content,
             "data": self.data,
+            "label": self.label.to_data(),
         }
 
 

@@ -10,8 +10,9 @@ from crewkit.agents.agent import Agent
 from crewkit.agents.conversation import Conversation
 from crewkit.agents.delegate import ask_colleague, for_colleagues
 from crewkit.agents.loop import Desk, work
-from crewkit.agents.prompt import assignment_text, question_text
+from crewkit.agents.prompt import UPSTREAM_CHARS, assignment_text, question_text, shorten
 from crewkit.checks.scope import Scope, granted
+from crewkit.core.label import CREW, USER, Label, label_of, shown
 from crewkit.core.limits import AGENT_LIMITS, TASK_LIMITS, Meter
 from crewkit.core.messages import COORDINATOR, Message
 from crewkit.crew.compile import Job
@@ -77,8 +78,9 @@ class Worker:
             agent.role,
             offered,
             lambda wanted: self.scope.check(wanted.tool),
-            lambda at: walk.context(at, task, agent.role),
+            lambda at, label: walk.context(at, task, agent.role, label),
             {ask_colleague.name: lambda data, at: self._ask(conversation, data, at)},
+            lambda _arguments: conversation.label,
         )
         meter = Meter("", AGENT_LIMITS, (walk.task_meter(self.job), walk.agent_meter(agent)))
         return Desk(walk.run, self.path, task, agent, model, meter, gateway, conversation, tuple(withheld))
@@ -89,13 +91,13 @@ class Worker:
         colleagues = [role for role in self.walk.plan.agents if role != self.agent.role]
         return for_colleagues([*colleagues, COORDINATOR])
 
-    async def _ask(self, conversation: Conversation, arguments: Data, at: str) -> str:
+    async def _ask(self, conversation: Conversation, arguments: Data, at: str) -> tuple[str, Label]:
         """Put a question to a colleague and return the answer: one round of the thread between the two."""
-        to, question = str(arguments["to"]), str(arguments["question"])
+        to, asked = str(arguments["to"]), shown(str(arguments["question"]), conversation.label)
         role = self.agent.role
         thread = f"{self.path} {role} and {to}"
         earlier = [
-            (str(said["question"]), answer)
+            (shown(str(said["question"]), conversation.label), shown(answer, conversation.label))
             for call, answer in conversation.questions_before(at)
             if (said := _arguments(call.arguments)).get("to") == to and said.get("question")
         ]
@@ -105,13 +107,15 @@ class Worker:
             why = f"The {cap:g} rounds between {role} and {to} are used up."
             data = {"thread": thread, "rounds": len(earlier), "cap": cap, "why": why}
             self.walk.run.record("round.closed", at, data, task=self.task, agent=role)
-            return f"{why} Your question was not passed on. Give your best answer with what you have."
+            why = f"{why} Your question was not passed on. Give your best answer with what you have."
+            return why, CREW
         last = cap is not None and round == cap
         known = self.walk.known(self.job, to)
-        text = question_text(role, question, earlier, self.walk.shown, known, last=last)
-        message = Message("question", role, to, thread, round, text, {"task": self.task})
+        text = question_text(role, asked, earlier, self.walk.told, known, last=last)
+        label = label_of(text, CREW | USER)
+        message = Message("question", role, to, thread, round, text, {"task": self.task}, label)
         reply = await self.walk.bus.exchange(message, self._colleague(to, at).answer)
-        return reply.content
+        return reply.content, reply.label
 
     def _colleague(self, role: str, at: str) -> Worker:
         """Return a colleague at a question of this worker: it gets no tool that the asker may not use."""
@@ -131,9 +135,9 @@ class Worker:
             said = f"{self.agent.role} could not answer: {error}"
         except (ModelError, Denied, RunError) as error:
             said = f"{self.agent.role} could not answer: {error}"
-        data = {"task": self.task}
+        data, label = {"task": self.task}, desk.conversation.label
         return Message(
-            "answer", question.to, question.sender, question.thread, question.round, str(said), data
+            "answer", question.to, question.sender, question.thread, question.round, str(said), data, label
         )
 
 
@@ -156,12 +160,22 @@ async def by_agent(walk: Walk, job: Job, iteration: Iteration) -> Any:
         job.name,
         walk.fill(task.description),
         walk.fill(task.expected_output),
-        walk.shown,
+        walk.told,
         walk.upstream(job),
         job.output.schema,
-        None if iteration.number == 1 else (job.output.text(iteration.previous), iteration.reason),
+        None if iteration.number == 1 else _again(job, iteration),
     )
-    return await give(walk, job, iteration, text, lambda content: work(desk, content, walk.fill))
+
+    async def do(content: str) -> tuple[Any, Label]:
+        return await work(desk, content, walk.fill), desk.conversation.label
+
+    return await give(walk, job, iteration, text, do)
+
+
+def _again(job: Job, iteration: Iteration) -> tuple[str, str]:
+    """Return the version before and why it is not good enough, as they stand in a prompt."""
+    previous = shorten(job.output.text(iteration.previous), UPSTREAM_CHARS)
+    return shown(previous, iteration.label), shown(iteration.reason, iteration.label)
 
 
 def _arguments(raw: str) -> Data:

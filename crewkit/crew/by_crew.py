@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from crewkit.agents.output import WrongAnswer
 from crewkit.coordinator.schedule import Outcome
+from crewkit.core.label import CREW, Label, join
 from crewkit.core.limits import Limits
 from crewkit.core.messages import canonical
 from crewkit.crew.compile import Job
@@ -26,19 +27,21 @@ async def by_crew(walk: Walk, job: Job, iteration: Iteration) -> Any:
     crew = job.task.do
     assert isinstance(crew, Crew)
     inputs: dict[str, Any] = {}
+    labels: dict[str, Label] = {}
     for name, declared in crew.plan.inputs.items():
         source = job.arguments.get(name, "")
         first = source in NAMES.values() and iteration.number == 1
         if source and not (first and declared.default is not REQUIRED):
             inputs[name] = walk.argument(job, source, iteration.path, iteration)
+            labels[name] = walk.source_label(source, iteration)
         else:
-            inputs[name] = declared.default
-    inner = walk.inside(job, iteration.path, crew, inputs, _limits(walk, job, crew))
+            inputs[name], labels[name] = declared.default, CREW
+    inner = walk.inside(job, iteration.path, crew, inputs, labels, _limits(walk, job, crew))
 
-    async def run(_content: str) -> Any:
+    async def run(_content: str) -> tuple[Any, Label]:
         output = _output(crew, await inner.in_time())
         try:
-            return job.output.dump(job.output.load(output))
+            return job.output.dump(job.output.load(output)), join(map(inner.label, crew.plan.final))
         except WrongAnswer as error:
             raise RunError(
                 f"The output of crew '{crew.name}' is not what the task promises. {error}"

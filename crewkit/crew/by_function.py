@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from crewkit.core.label import Label, join
 from crewkit.core.messages import canonical, fingerprint
 from crewkit.crew.compile import Job
 from crewkit.crew.exchange import accept, give
@@ -13,7 +14,7 @@ from crewkit.errors import CrewkitError, Denied, RunError, ToolError
 from crewkit.journal.ask import Question, ask
 from crewkit.journal.run import LostOutcome, UnknownOutcome
 from crewkit.tools.call import invoke, raised_at
-from crewkit.tools.tool import UNDECLARED, Tool
+from crewkit.tools.tool import UNDECLARED, Tool, ToolContext
 
 if TYPE_CHECKING:
     from crewkit.crew.walk import Walk
@@ -41,18 +42,22 @@ async def by_function(walk: Walk, job: Job, iteration: Iteration) -> Any:
 
     async def do(_attempt: int) -> Data:
         begun = walk.run.clock.monotonic()
+        own = tool.label if tool else Label(sources=(f"function {name}",))
+        label = join([own, *(walk.source_label(source, iteration) for source in sources.values())])
         arguments = {
-            parameter: walk.argument(job, source, at, iteration) for parameter, source in sources.items()
+            parameter: walk.argument(job, source, at, iteration, label)
+            for parameter, source in sources.items()
         }
         ended = await _call(walk, job, tool, name, arguments, repeatable=repeatable)
         seconds = round(walk.run.clock.monotonic() - begun, 4)
-        return {"tool": name, **ended, "fingerprint": mark, "seconds": seconds}
+        label = join([label, *(a.memory.label for a in arguments.values() if isinstance(a, ToolContext))])
+        return {"tool": name, **ended, "fingerprint": mark, "seconds": seconds, "label": label.to_data()}
 
-    async def call(_content: str) -> Any:
+    async def call(_content: str) -> tuple[Any, Label]:
         finished = await _once(walk, job, at, intent, do, repeatable=repeatable)
         if "error" in finished:
             raise RunError(finished["error"]["message"])  # it ran to its end: only its result is lost
-        return finished["output"]
+        return finished["output"], Label.from_data(finished.get("label"))
 
     said = f"Call {name}({', '.join(f'{parameter}: {source}' for parameter, source in shown.items())})."
     return await accept(walk, job, iteration, await give(walk, job, iteration, said, call))

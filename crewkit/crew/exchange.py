@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from crewkit.agents.loop import look
 from crewkit.agents.prompt import shorten
 from crewkit.coordinator.bus import assignment
+from crewkit.core.label import Label
 from crewkit.core.messages import Message
 from crewkit.crew.compile import Job
 from crewkit.crew.iteration import Iteration
@@ -30,7 +31,7 @@ Data = dict[str, Any]
 
 
 async def give(
-    walk: Walk, job: Job, iteration: Iteration, text: str, do: Callable[[str], Awaitable[Any]]
+    walk: Walk, job: Job, iteration: Iteration, text: str, do: Callable[[str], Awaitable[tuple[Any, Label]]]
 ) -> Any:
     """Assign a task over the bus; return the output that the report brings, as JSON data.
 
@@ -38,25 +39,28 @@ async def give(
         walk: The crew's walk.
         job: The task.
         iteration: The iteration that is begun; its path is the thread.
-        text: The assignment.
-        do: Does what the assignment that arrived says, and returns the output as JSON data.
+        text: The assignment; in it, what is not trusted is fenced.
+        do: Does what the assignment that arrived says, and returns the output as JSON data, and its label.
     """
 
     async def answering(received: Message) -> Message:
         try:
-            output = await do(received.content)
+            output, label = await do(received.content)
         except (JournalError, ReplayError):
             raise
         except CrewkitError as error:
             return _failure(job.worker, received, error)
         said = shorten(job.output.text(output), 2_000)
         data = {"task": iteration.task, "output": output}
-        return Message("report", job.worker, received.sender, received.thread, received.round, said, data)
+        return Message(
+            "report", job.worker, received.sender, received.thread, received.round, said, data, label
+        )
 
     given = assignment(job.worker, iteration.path, text, iteration.task)
     reply = await walk.bus.exchange(given, answering)
     if reply.kind != "report":
         raise _raised(reply)
+    walk.hold(job, reply.label)
     return reply.data["output"]
 
 

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from crewkit.core.label import UNKNOWN, Label
+
 _NUMBER = re.compile(r"#\d+")
 
 PREVIOUS, REASON, OUTPUT = "#previous", "#reason", "#output"
@@ -26,6 +28,8 @@ class Iteration:
     """The output of the iteration before, as JSON data; `None` the first time."""
     reason: str = ""
     """Why it is done once more."""
+    label: Label = UNKNOWN
+    """Of `previous` and `reason`."""
 
     @property
     def path(self) -> str:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from crewkit.agents.output import as_json
 from crewkit.agents.prompt import inline
 from crewkit.core.events import Event
-from crewkit.core.label import Label
+from crewkit.core.label import UNKNOWN, Label, join
 from crewkit.crew.compile import fill
 from crewkit.errors import InputError, ToolError
 from crewkit.journal.run import Run
@@ -96,9 +96,9 @@ class RunMemory:
                 f"The namespace '{namespace}' names {error}, which is no input of this run."
             ) from error
 
-    def at(self, path: str, task: str, agent: str) -> TaskMemory:
-        """Return the memory as a tool called at `path` sees it."""
-        return TaskMemory(self, path, task, agent)
+    def at(self, path: str, task: str, agent: str, label: Label) -> TaskMemory:
+        """Return the memory as a tool called at `path` with arguments of this label sees it."""
+        return TaskMemory(self, path, task, agent, label)
 
     async def learn(self) -> None:
         """Bring the crew's documents into memory; those that are there as they are are not read again.
@@ -195,6 +195,8 @@ class TaskMemory:
     path: str
     task: str
     agent: str
+    label: Label
+    """The join of what the call was given and of what it recalled so far; what it adds has it too."""
     _added: int = field(default=0, init=False)
 
     async def add(self, records: Sequence[Record], *, namespace: str = "") -> list[str]:
@@ -219,6 +221,7 @@ class TaskMemory:
         names = [namespace] if isinstance(namespace, str) else namespace
         namespaces = [each for name in names for each in self._searched(name)]
         hits = await self.of.memory.recall(query, k=k, namespace=namespaces, where=where)
+        self.label = join([self.label, *(hit.record.origin.label for hit in hits)])
         data = {
             "namespace": ", ".join(namespaces),
             "query": query,
@@ -235,9 +238,8 @@ class TaskMemory:
         """Return a record without the secrets in it, and with who adds it."""
         redact = self.of.run.redactor
         nth, self._added = self._added, self._added + 1
-        origin = replace(
-            record.origin, crew=self.of.crew, agent=self.agent, run=self.of.run.id, path=f"{self.path}#{nth}"
-        )
+        label = self.label if record.origin.label == UNKNOWN else record.origin.label | self.label
+        origin = Origin(self.of.crew, self.agent, self.of.run.id, f"{self.path}#{nth}", label)
         return replace(
             record,
             text=redact.text(record.text),

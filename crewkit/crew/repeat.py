@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from crewkit.core.label import Label
 from crewkit.crew.check import Check, inspect
 from crewkit.crew.compile import Job
 from crewkit.crew.iteration import Iteration
@@ -36,16 +37,18 @@ async def repeated(walk: Walk, job: Job, until: Check, do: Do) -> tuple[Any, str
             run.record("iteration.started", at, data, task=task, agent=job.worker)
         finished = run.result(at, task=task)
         if finished is None:
-            finished = {"number": iteration.number, "output": await do(iteration)}
+            output = await do(iteration)
+            finished = {"number": iteration.number, "output": output, "label": walk.label(job.name).to_data()}
             run.answer(at, "iteration", finished, task=task, agent=job.worker)
-        output = finished["output"]
+        output, label = finished["output"], Label.from_data(finished.get("label"))
+        walk.hold(job, label)
         reason = await _objection(walk, job, until, iteration, output)
         if reason is None:
             return output, ""
         if iteration.number >= job.task.iterations:
             times = f"{iteration.number} iterations" if iteration.number > 1 else "its one iteration"
             return output, f"It was not accepted in {times}; this is the last version. {reason}"
-        iteration = Iteration(task, iteration.number + 1, output, reason)
+        iteration = Iteration(task, iteration.number + 1, output, reason, label)
 
 
 async def _objection(walk: Walk, job: Job, until: Check, iteration: Iteration, output: Any) -> str | None:

@@ -11,10 +11,11 @@ from typing import Any
 
 from crewkit.agents.agent import Agent
 from crewkit.agents.output import WrongAnswer, as_json
-from crewkit.agents.prompt import inline
+from crewkit.agents.prompt import UPSTREAM_CHARS, inline, shorten
 from crewkit.checks.scope import Scope
 from crewkit.coordinator.bus import Bus
 from crewkit.coordinator.schedule import Outcome, Schedule
+from crewkit.core.label import NOTHING, UNKNOWN, USER, Label, shown
 from crewkit.core.limits import AGENT_LIMITS, CREW_LIMITS, TASK_LIMITS, Limits, Meter
 from crewkit.core.messages import COORDINATOR, fingerprint
 from crewkit.crew.by_agent import by_agent
@@ -50,6 +51,7 @@ class Walk:
         crew: Crew,
         inputs: Mapping[str, Any],
         *,
+        labels: Mapping[str, Label] | None = None,
         prefix: str = "",
         limits: Limits,
         parents: tuple[Meter, ...] = (),
@@ -60,6 +62,10 @@ class Walk:
         self.crew = crew
         self.inputs = inputs
         self.shown = {name: as_json(value, f"Input '{name}'") for name, value in inputs.items()}
+        self._labels = dict(labels or dict.fromkeys(inputs, USER))
+        """Of the inputs, and of the outputs of the tasks."""
+        self.told = {name: shown(inline(value), self._labels[name]) for name, value in self.shown.items()}
+        """The inputs as they stand in a prompt."""
         self.limits = limits.over(CREW_LIMITS)
         self._session = session
         self.run = session.run
@@ -189,7 +195,7 @@ class Walk:
         meter = self._task_meters.get(job.name)
         data: Data = {"status": outcome.status, "seconds": round(seconds, 4)}
         if outcome.status == "completed":
-            data["output"] = outcome.output
+            data |= {"output": outcome.output, "label": self.label(job.name).to_data()}
             data |= {"capped": True, "why": outcome.why} if outcome.why else {}
         if outcome.error:
             data["error"] = {"type": type(outcome.error).__name__, "message": str(outcome.error)}
@@ -253,10 +259,12 @@ class Walk:
         outcome = self._schedule.outcomes[name]
         return outcome.output if outcome.status == "completed" else None
 
-    def argument(self, job: Job, source: str, at: str, iteration: Iteration | None = None) -> Any:
+    def argument(
+        self, job: Job, source: str, at: str, iteration: Iteration | None = None, label: Label = UNKNOWN
+    ) -> Any:
         """Return what fills a parameter: an input, a finished task's output, the context of a call at a path."""
         if not source:
-            return self.context(at, self.path(job), job.worker)
+            return self.context(at, self.path(job), job.worker, label)
         if iteration is not None and source == REASON:
             return iteration.reason
         if iteration is not None and source == PREVIOUS:
@@ -265,21 +273,34 @@ class Walk:
             return self.value(source)
         return deepcopy(self.inputs[source])  # as after a resume: nobody sees what another did to it
 
-    def context(self, at: str, task: str, agent: str) -> ToolContext:
-        """Return what a tool called at a path may know of the run."""
+    def label(self, name: str) -> Label:
+        """Return where an input or a task's output is from, and whether it is trusted."""
+        finished = self.run.finished.get(self._prefix + name) if name in self.plan.jobs else None
+        return Label.from_data(finished.get("label")) if finished else self._labels.get(name, UNKNOWN)
+
+    def hold(self, job: Job, label: Label) -> None:
+        """Hold the label of what a task came to, until its end is recorded."""
+        self._labels[job.name] = label
+
+    def source_label(self, source: str, iteration: Iteration) -> Label:
+        """Return the label of what fills a parameter; see `argument`."""
+        return iteration.label if source in (REASON, PREVIOUS) else self.label(source) if source else NOTHING
+
+    def context(self, at: str, task: str, agent: str, label: Label) -> ToolContext:
+        """Return what a tool called at a path with arguments of this label may know of the run."""
         return ToolContext(
             self.run.id,
             task,
             agent,
             at,
             fingerprint(self.run.id, at),
-            self._session.memory.at(at, task, agent),
+            self._session.memory.at(at, task, agent, label),
             deepcopy(dict(self.inputs)),
             lambda text: self.run.note(at, text, task=task, agent=agent),
         )
 
     def upstream(self, job: Job) -> dict[str, str]:
-        """Return the earlier outputs that are put before the agent, as text."""
+        """Return the earlier outputs that are put before the agent, as text; fenced where they are not trusted."""
         outcomes = self._schedule.outcomes
         return {
             name: self._told(name, outcomes[name])
@@ -289,9 +310,11 @@ class Walk:
 
     def _told(self, name: str, outcome: Outcome) -> str:
         if outcome.status != "completed":
-            return f"(There is no result: {outcome.why})"
+            why = shown(outcome.why, Label(sources=(f"task {name}",)))
+            return f"(There is no result: {why})"
         text = self.plan.jobs[name].output.text(outcome.output)
-        return f"{text}\n(Mind: {outcome.why})" if outcome.why else text
+        text = f"{text}\n(Mind: {outcome.why})" if outcome.why else text
+        return shown(shorten(text, UPSTREAM_CHARS), self.label(name))
 
     def known(self, job: Job, colleague: str) -> dict[str, str]:
         """Return the results that a colleague may build on when it is asked about a task.
@@ -308,7 +331,7 @@ class Walk:
                 queue += self.plan.jobs[name].needs
         outcomes = self._schedule.outcomes
         return {
-            name: each.output.text(outcomes[name].output)
+            name: self._told(name, outcomes[name])
             for name, each in self.plan.jobs.items()
             if name in ancestors
             and outcomes[name].status == "completed"
@@ -321,7 +344,7 @@ class Walk:
 
     def fill(self, text: str) -> str:
         """Put the inputs into a text's placeholders."""
-        return fill_in(text, {name: inline(value) for name, value in self.shown.items()})
+        return fill_in(text, self.told)
 
     def model(self, path: str) -> Model:
         """Return the model of an agent's task."""
@@ -331,7 +354,15 @@ class Walk:
         """Return the model of a colleague: its own where it has one, otherwise that of the task it is asked about."""
         return self._session.models.get(defined(f"{self._prefix}@{role}")) or self.model(self.path(job))
 
-    def inside(self, job: Job, at: str, crew: Crew, inputs: Mapping[str, Any], limits: Limits) -> Walk:
+    def inside(
+        self,
+        job: Job,
+        at: str,
+        crew: Crew,
+        inputs: Mapping[str, Any],
+        labels: Mapping[str, Label],
+        limits: Limits,
+    ) -> Walk:
         """Return the walk of a crew that does an iteration of a task: the same whenever that is entered again."""
         if at not in self._inner:
             ceiling = self._ceiling
@@ -341,6 +372,7 @@ class Walk:
                 self._session,
                 crew,
                 inputs,
+                labels=labels,
                 prefix=f"{at}/",
                 limits=limits,
                 parents=(self.task_meter(job),),

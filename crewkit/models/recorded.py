@@ -62,7 +62,7 @@ class RecordedModel:
             data = event.data
             if event.type == "model.started":
                 history = sent.setdefault(_conversation(event.path), [])
-                history += [said[id] for id in data.get("messages", {}).get("new", ()) if id in said]
+                history += [said[id].shown() for id in data.get("messages", {}).get("new", ()) if id in said]
                 asked[event.path] = _Asked(
                     event.path,
                     data["fingerprint"],

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from crewkit.core.label import PERSON, UNKNOWN, Label, shown
 from crewkit.core.messages import ChatMessage, ToolCall, canonical, fingerprint
 from crewkit.core.verdict import Allow, Ask, Deny, Revise, Verdict
 from crewkit.journal.ask import Decision, Question, ask
@@ -21,13 +22,15 @@ Data = dict[str, Any]
 class Refused(Exception):
     """A stage of the gateway refuses a call: nothing is called, and the model is told why."""
 
-    def __init__(self, outcome: str, by: str, why: str) -> None:
+    def __init__(self, outcome: str, by: str, why: str, label: Label | None = None) -> None:
         super().__init__(why)
         self.outcome = outcome
         """As `tool.finished` says it: unknown_tool, invalid, denied."""
         self.by = by
         """The stage: known, arguments, scope, approval, limit."""
         self.why = why
+        self.label = label
+        """Of `why`; `None` where it may repeat the model's own words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +72,15 @@ class Gateway:
     """What the agent was offered, by exact name."""
     check: Callable[[Wanted], Verdict]
     """The scope, and whatever else has a say."""
-    context: Callable[[str], ToolContext]
-    """From the path of a call to what the tool may know."""
-    inner: Mapping[str, Callable[[Data, str], Awaitable[str]]] = field(default_factory=dict[str, Any])
-    """Tools that the crew itself answers: what they do consists of steps of its own, under the call's path."""
+    context: Callable[[str, Label], ToolContext]
+    """From the path of a call and the label of what goes into it to what the tool may know."""
+    inner: Mapping[str, Callable[[Data, str], Awaitable[tuple[str, Label]]]] = field(
+        default_factory=dict[str, Any]
+    )
+    """Tools that the crew itself answers, with a label: what they do consists of steps of its own, under the call's
+    path."""
+    label: Callable[[Data], Label] = lambda arguments: UNKNOWN
+    """From arguments to where they are from, and whether they are trusted."""
 
     async def call(self, call: ToolCall, path: str, reason: str) -> ChatMessage:
         """Return what a call came to, as the model reads it.
@@ -99,7 +107,7 @@ class Gateway:
         """Record that nothing was called, and tell the model why."""
         why = self.run.redactor.text(no.why)
         self._checked(path, call.name, "deny", no.by, why, call.arguments)
-        return self._read(call, self._record(call, no.outcome, why, path, ""))
+        return self._read(call, self._record(call, no.outcome, why, path, "", label=no.label))
 
     # The stages
 
@@ -152,7 +160,7 @@ class Gateway:
             decision = await self._ask(wanted, attempt, objection)
             if not decision.approved:
                 said = f": {decision.note}" if decision.note else "."
-                raise Refused("denied", "approval", f"A person denied this call{said}")
+                raise Refused("denied", "approval", f"A person denied this call{said}", PERSON)
             approved = replace(wanted, approval=decision.id)
             if decision.arguments is None:
                 return approved
@@ -208,7 +216,7 @@ class Gateway:
             wanted = replace(wanted, approval=decision.id)
         said = f" A person says: {decision.note}" if decision.note else ""
         text = f"'{wanted.tool.name}' was begun and it is not known whether it happened. It must not be repeated.{said}"
-        return self._record(wanted.call, "unknown", text, wanted.path, wanted.mark, attempt)
+        return self._record(wanted.call, "unknown", text, wanted.path, wanted.mark, attempt, PERSON)
 
     async def _step(self, wanted: Wanted) -> Data:
         tool, path = wanted.tool, wanted.path
@@ -224,12 +232,16 @@ class Gateway:
 
         async def do(_attempt: int) -> Data:
             if tool.name in self.inner:
-                text = await self.inner[tool.name](wanted.arguments, path)
-                return self._result(wanted, Outcome("ok", text, received=len(text), selected=len(text)))
-            outcome = await execute(tool, convert_arguments(wanted.arguments, tool), self.context(path))
+                text, label = await self.inner[tool.name](wanted.arguments, path)
+                outcome = Outcome("ok", text, received=len(text), selected=len(text))
+                return self._result(wanted, outcome, label)
+            label = tool.label | self.label(wanted.arguments)
+            context = self.context(path, label)
+            outcome = await execute(tool, convert_arguments(wanted.arguments, tool), context)
+            label = label | context.memory.label
             if outcome.outcome == "timeout" and not repeatable:
                 raise LostOutcome(outcome.text)
-            return self._result(wanted, outcome)
+            return self._result(wanted, outcome, label)
 
         return await self.run.step(
             path,
@@ -250,7 +262,7 @@ class Gateway:
         question = Question(wanted.path, "unknown", text, self.task, self.agent, about, attempt=attempt)
         return await ask(self.run, question)
 
-    def _result(self, wanted: Wanted, outcome: Outcome) -> Data:
+    def _result(self, wanted: Wanted, outcome: Outcome, label: Label) -> Data:
         details: Data = {
             "received": outcome.received,
             "selected": outcome.selected,
@@ -262,12 +274,13 @@ class Gateway:
             details["error"] = outcome.error
         text = self.run.redactor.text(outcome.text)
         if wanted.changed:
-            text = f"A person changed the arguments to {canonical(wanted.arguments)}. The result:\n{text}"
+            text = f"A person changed the arguments to {canonical(wanted.arguments)}. The result:\n{shown(text, label)}"
         return {
             "tool": wanted.tool.name,
             "outcome": outcome.outcome,
-            "message": self._say(wanted.call, text, wanted.path),
+            "message": self._say(wanted.call, text, wanted.path, PERSON if wanted.changed else label),
             "fingerprint": wanted.mark,
+            "label": label.to_data(),
             **details,
         }
 
@@ -280,23 +293,29 @@ class Gateway:
         self.run.record("tool.checked", path, data, task=self.task, agent=self.agent)
 
     def _record(
-        self, call: ToolCall, outcome: str, text: str, path: str, mark: str, attempt: int = 1
+        self,
+        call: ToolCall,
+        outcome: str,
+        text: str,
+        path: str,
+        mark: str,
+        attempt: int = 1,
+        label: Label | None = None,
     ) -> Data:
         """Record what a call came to that was not made, or not made again."""
         data = {
             "tool": call.name,
             "outcome": outcome,
-            "message": self._say(call, text, path),
+            "message": self._say(call, text, path, label),
             "fingerprint": mark,
             "selected": len(text),
         }
         self.run.answer(path, "tool", data, task=self.task, agent=self.agent, attempt=attempt)
         return data
 
-    def _say(self, call: ToolCall, text: str, path: str) -> str:
-        message = ChatMessage("tool", text, tool_call_id=call.id)
+    def _say(self, call: ToolCall, text: str, path: str, label: Label | None) -> str:
+        message = ChatMessage("tool", text, tool_call_id=call.id, label=label)
         return self.run.say(message, path, task=self.task, agent=self.agent)
 
     def _read(self, call: ToolCall, finished: Data) -> ChatMessage:
-        text = self.run.message(finished["message"], task=self.task).content
-        return ChatMessage("tool", text, tool_call_id=call.id)
+        return replace(self.run.message(finished["message"], task=self.task), tool_call_id=call.id)

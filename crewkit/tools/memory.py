@@ -15,7 +15,8 @@ LONGEST_FACT = 2_000
 MOST_HITS = 20
 
 
-@tool(effects="read")
+# Trusted, so that what it returns is as trusted as what is recalled.
+@tool(effects="read", trusted=True)
 async def recall(query: str, context: ToolContext, limit: int = 5) -> list[dict[str, Any]]:  # noqa: D417
     """Recall what is remembered: facts saved earlier and passages of documents, the best first.
 
@@ -27,7 +28,7 @@ async def recall(query: str, context: ToolContext, limit: int = 5) -> list[dict[
 
 
 # It writes, but only into memory, where the same twice is there once: so it counts as reading.
-@tool(effects="read", idempotent=True)
+@tool(effects="read", idempotent=True, trusted=True)
 async def remember(fact: str, context: ToolContext) -> str:  # noqa: D417
     """Save one fact for later work, in a sentence that can be understood by itself.
 

@@ -11,8 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, get_args, overload
 
+from crewkit.core.label import Label
 from crewkit.core.messages import canonical, fingerprint
-from crewkit.errors import DefinitionError
+from crewkit.errors import DefinitionError, did_you_mean
 from crewkit.memory.base import Hit, Record, Where
 
 Effect = Literal["read", "write", "external", "financial"]
@@ -33,6 +34,11 @@ class Recall(Protocol):
     Left out, `namespace` is the crew's own, and what its knowledge folders hold is recalled with it. `{name}` in a
     namespace is an input of the crew.
     """
+
+    @property
+    def label(self) -> Label:
+        """The join of what the call was given and of what it recalled so far."""
+        ...
 
     async def add(self, records: Sequence[Record], *, namespace: str = "") -> list[str]:
         """Remember these; return their ids. What one step adds is there once, however often it is tried.
@@ -97,6 +103,12 @@ class Tool:
     """The parameter that receives the `ToolContext`; empty where there is none."""
     convert: Callable[[dict[str, Any]], dict[str, Any]] = field(default=dict, repr=False)
     """From validated JSON data to what the function takes. Raises `ValueError` where it cannot."""
+    control: Sequence[str] | None = None
+    """The arguments that decide where an effect lands: recipient, amount, path, URL. `None`: all of them."""
+    trusted: bool = False
+    """What it returns may be taken at its word: nobody outside can have written it."""
+    sensitive: bool = False
+    """It reads what not everybody may know."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -119,10 +131,32 @@ class Tool:
             raise DefinitionError(
                 f"Tool '{self.name}' has max_chars={self.max_chars}. Give a number above 0."
             )
+        self._check_control()
+
+    def _check_control(self) -> None:
+        if self.control is None:
+            return
+        if isinstance(self.control, str):
+            raise DefinitionError(
+                f"Tool '{self.name}': control='{self.control}' is a text. Write control=['{self.control}']."
+            )
+        object.__setattr__(self, "control", tuple(self.control))
+        known = self.parameters.get("properties", {})
+        for name in self.control:
+            if name not in known:
+                raise DefinitionError(
+                    f"Tool '{self.name}' has no argument '{name}' to be a control argument."
+                    f"{did_you_mean(name, known)} Its arguments: {', '.join(known) or 'none'}."
+                )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself, unchecked: for your own code and its tests."""
         return self.function(*args, **kwargs)
+
+    @property
+    def label(self) -> Label:
+        """The label of what it returns, as far as the tool itself goes."""
+        return Label(self.trusted, (f"tool {self.name}",))
 
     @property
     def reads_only(self) -> bool:
@@ -170,6 +204,9 @@ def tool(
     idempotent: bool = False,
     timeout: float = 60.0,
     max_chars: int = 20_000,
+    control: Sequence[str] | None = None,
+    trusted: bool = False,
+    sensitive: bool = False,
 ) -> FunctionTool[P, R]: ...
 @overload
 def tool(
@@ -179,6 +216,9 @@ def tool(
     idempotent: bool = False,
     timeout: float = 60.0,
     max_chars: int = 20_000,
+    control: Sequence[str] | None = None,
+    trusted: bool = False,
+    sensitive: bool = False,
 ) -> Callable[[Callable[P, R]], FunctionTool[P, R]]: ...
 def tool(
     function: Callable[..., Any] | None = None,
@@ -189,6 +229,9 @@ def tool(
     idempotent: bool = False,
     timeout: float = 60.0,
     max_chars: int = 20_000,
+    control: Sequence[str] | None = None,
+    trusted: bool = False,
+    sensitive: bool = False,
 ) -> Any:
     """Make a tool of a function: its signature and docstring are what the model reads.
 
@@ -200,6 +243,9 @@ def tool(
         idempotent: Running it twice with one idempotency key is as good as once.
         timeout: Seconds for one call.
         max_chars: Longest result that a model is shown; the whole stays in the journal.
+        control: The arguments that decide where an effect lands: recipient, amount, path, URL. Left out: all.
+        trusted: What it returns may be taken at its word: nobody outside can have written it.
+        sensitive: It reads what not everybody may know.
 
     Raises:
         DefinitionError: The function cannot be described to a model.
@@ -221,6 +267,9 @@ def tool(
             max_chars=max_chars,
             context=described.context,
             convert=described.convert,
+            control=control,
+            trusted=trusted,
+            sensitive=sensitive,
         )
 
     def decorate(function: Callable[P, R]) -> FunctionTool[P, R]:
@@ -239,6 +288,9 @@ def tool_from_schema(
     idempotent: bool = False,
     timeout: float = 60.0,
     max_chars: int = 20_000,
+    control: Sequence[str] | None = None,
+    trusted: bool = False,
+    sensitive: bool = False,
 ) -> Tool:
     """Make a tool of a callable and a foreign JSON Schema; its arguments arrive by name, as JSON data.
 
@@ -261,7 +313,19 @@ def tool_from_schema(
         raise DefinitionError(
             f"Tool '{name}' has parameters of type {parameters.get('type')!r}. Wrap them in an 'object'."
         )
-    return Tool(name, description, parameters, function, _effects(effects), idempotent, timeout, max_chars)
+    return Tool(
+        name,
+        description,
+        parameters,
+        function,
+        _effects(effects),
+        idempotent,
+        timeout,
+        max_chars,
+        control=control,
+        trusted=trusted,
+        sensitive=sensitive,
+    )
 
 
 def as_tools(tools: Sequence[Tool], where: str) -> tuple[Tool, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from crewkit import Agent, Crew, Limits, Task, tool
 from crewkit.agents.conversation import LARGEST
 from crewkit.agents.loop import MOST_CALLS
+from crewkit.core.label import unfenced
 from crewkit.testing import ScriptedModel, call
 
 
@@ -20,7 +21,7 @@ async def test_a_turn_calls_so_many_tools_and_the_rest_is_told_to_ask_again(make
     model = ScriptedModel([[call("look", i=i) for i in range(MOST_CALLS + 6)], "done"])
     crew = Crew([Task("t", "Look.", agent=Agent("A", "Help.", tools=[look], model=model))])
     result = await crew.run({}, make_options())
-    answers = [m.content for m in model.requests[-1].messages if m.role == "tool"]
+    answers = [unfenced(m.content) for m in model.requests[-1].messages if m.role == "tool"]
     assert result.ok
     assert sorted(called) == list(range(MOST_CALLS))
     assert len(answers) == MOST_CALLS + 6
@@ -36,7 +37,7 @@ async def test_a_conversation_of_long_results_stays_within_its_size(make_options
     def script(request):
         done = sum(m.role == "assistant" for m in request.messages)
         last = [m for m in request.messages if m.role == "tool"]
-        asked = int(last[-1].content.split()[0]) + 1 if last else 0
+        asked = int(unfenced(last[-1].content).split()[0]) + 1 if last else 0
         return call("page", i=asked) if asked < 30 else f"read {asked}, seen {done}"
 
     model = ScriptedModel(script)

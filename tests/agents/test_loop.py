@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel
 from crewkit import Agent, Ask, Crew, Deny, Limits, Revise, Task, ToolError, tool
 from crewkit.agents.conversation import HEAD, KEPT, LONGEST
 from crewkit.agents.loop import LAST_STEP
+from crewkit.core.label import unfenced
 from crewkit.core.messages import ToolCall
 from crewkit.crew.crew import Input
 from crewkit.models.base import Answer, Request
@@ -39,7 +40,7 @@ def alone(model: ScriptedModel, *tools, **task) -> Crew:
 
 def told(model: ScriptedModel) -> list[str]:
     """What the tools said to the model, in order."""
-    return [m.content for m in model.requests[-1].messages if m.role == "tool"]
+    return [unfenced(m.content) for m in model.requests[-1].messages if m.role == "tool"]
 
 
 # Tools
@@ -392,7 +393,8 @@ async def test_a_guardrails_verdict_is_not_asked_for_again_after_a_resume(make_o
 
 async def test_a_long_conversation_stays_in_its_window_and_no_result_is_orphaned(make_options):
     def say(request: Request):
-        turn = int(request.messages[-1].content.rpartition("x")[2] or 0) if len(request.messages) > 2 else 0
+        last = unfenced(request.messages[-1].content)
+        turn = int(last.rpartition("x")[2] or 0) if len(request.messages) > 2 else 0
         if turn >= 150:
             return "Done."
         return [call("look", place="p", times=turn + 1)] * (1 + turn % 3)
@@ -465,7 +467,9 @@ Answer with one JSON value that satisfies this JSON Schema, and nothing around i
     )
 
 
+@tool(trusted=True, effects="read")
 def given() -> str:
+    """Give."""
     return "from the first"
 
 

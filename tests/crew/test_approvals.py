@@ -8,6 +8,7 @@ import pytest
 
 from crewkit import Agent, Ask, Crew, Grant, Scope, Task, tool
 from crewkit.core.events import Draft
+from crewkit.core.label import unfenced
 from crewkit.journal.base import Write
 from crewkit.models.scripted import ScriptedModel, call
 
@@ -91,7 +92,7 @@ async def test_two_approvals_answered_in_any_order_do_not_mix(make_options, deci
     decide(result.run_id, decisions[1 - first], "no", only=f"tool:{1 - first}")
     resumed = await crew.resume(result.run_id, make_options())
     assert (resumed.status, sent) == ("completed", ["a"])
-    told = [message.content for message in clerk.model.requests[-1].messages[-2:]]
+    told = [unfenced(message.content) for message in clerk.model.requests[-1].messages[-2:]]
     assert told == ["sent a", "A person denied this call: no"]
 
 

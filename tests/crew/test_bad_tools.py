@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from crewkit import Agent, Crew, Task, tool
+from crewkit.core.label import unfenced
 from crewkit.models.scripted import ScriptedModel, call
 
 HUGE = 100_000_000
@@ -79,7 +80,7 @@ async def test_the_agent_is_told_and_goes_on(function, told, make_options, runs)
     assert dict(result.outputs) == {"bad": "I made do.", "other": "Something."}
     bad, good = model.requests[1].messages[-2:]
     assert told in bad.content
-    assert good.content == "well done"
+    assert unfenced(good.content) == "well done"
     finished = [e.data for e in runs.events(result.run_id) if e.type == "tool.finished"]
     assert {each["tool"] for each in finished} == {"bad", "good"}
 

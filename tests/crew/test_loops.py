@@ -26,6 +26,7 @@ from crewkit import (
     tool,
 )
 from crewkit.core.events import Event
+from crewkit.core.label import unfenced
 from crewkit.journal.base import Journal
 from crewkit.journal.read import tree
 from crewkit.models.base import Request
@@ -191,7 +192,7 @@ def nested(world: list[str]) -> Crew:
     """A crew in a loop, in which a task is in a loop."""
 
     def say(request: Request) -> str:
-        text = request.messages[1].content
+        text = unfenced(request.messages[1].content)
         version = 2 if "again" in text else 1
         return f"v{version} {'given' if 'reason: more' in text else 'new'}"
 

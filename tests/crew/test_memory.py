@@ -26,6 +26,7 @@ from crewkit import (
     tool,
 )
 from crewkit.core.events import Event
+from crewkit.core.label import unfenced
 from crewkit.crew import memory as room
 from crewkit.journal.sqlite import SqliteJournal
 from crewkit.models.scripted import ScriptedModel, call
@@ -44,7 +45,7 @@ def events(runs: SqliteJournal, run_id: str, type: str) -> list[Event]:
 
 def answers(model: ScriptedModel) -> list[str]:
     """Return the results of tools that a model was last shown."""
-    return [m.content for m in model.requests[-1].messages if m.role == "tool"]
+    return [unfenced(m.content) for m in model.requests[-1].messages if m.role == "tool"]
 
 
 def keeper(*script: object, tools=(recall, remember), **crew: object) -> tuple[Crew, ScriptedModel]:

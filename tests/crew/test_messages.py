@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from crewkit import Agent, Crew, Limits, ModelError, Scope, Task, ask_colleague, tool
 from crewkit.coordinator.bus import Bus
+from crewkit.core.label import unfenced
 from crewkit.core.messages import Message
 from crewkit.models.base import Request
 from crewkit.models.scripted import ScriptedModel, call
@@ -98,7 +99,7 @@ def asking(to: str, *questions: str) -> ScriptedModel:
 
 
 def told(model: ScriptedModel) -> list[str]:
-    return [m.content for m in model.requests[-1].messages if m.role == "tool"]
+    return [unfenced(m.content) for m in model.requests[-1].messages if m.role == "tool"]
 
 
 async def test_a_colleague_is_asked_over_the_bus_and_answers_with_its_own_model_and_tools(make_options, runs):

@@ -25,6 +25,7 @@ from crewkit import (
     tool,
 )
 from crewkit.core.events import Event
+from crewkit.core.label import unfenced
 from crewkit.crew.crew import Input
 from crewkit.journal.sqlite import SqliteJournal
 from crewkit.models.scripted import ScriptedModel, call
@@ -255,7 +256,8 @@ async def test_an_agent_that_goes_on_without_a_result_is_told_why(make_options):
     bad = Task("bad", do=broken, on_failure="continue")
     crew = Crew([bad, Task("t", "Sum up.", agent=Agent("A", "Help.", model=model), needs=[bad])])
     assert (await crew.run({}, make_options())).ok
-    assert "(There is no result: broken() raised ValueError: no)" in model.requests[0].messages[1].content
+    told = unfenced(model.requests[0].messages[1].content)
+    assert "(There is no result: broken() raised ValueError: no)" in told
 
 
 async def test_a_result_without_output_says_why(make_options):
@@ -338,7 +340,7 @@ async def test_a_scope_narrows_the_crew_inside(make_options):
     result = await outer.run({}, make_options())
     assert result.ok
     assert [spec.name for spec in model.requests[0].tools] == ["look"]
-    told = [m.content for m in model.requests[-1].messages if m.role == "tool"]
+    told = [unfenced(m.content) for m in model.requests[-1].messages if m.role == "tool"]
     assert told == ["seen", "There is no tool 'listen'. Tools you can call: look."]
     model = ScriptedModel(["Done."])
     twice = Crew(

@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from crewkit import Agent, Crew, Grant, Input, Scope, Task, Tool, ToolContext, tool
+from crewkit.core.label import Label, unfenced
 from crewkit.core.messages import ToolCall
 from crewkit.core.verdict import Allow, Deny, Revise, Verdict
 from crewkit.journal.redact import Redactor
@@ -25,7 +26,7 @@ def of_type(runs: Any, run: str, type: str) -> list[Any]:
 
 
 def told(model: ScriptedModel) -> list[str]:
-    return [m.content for m in model.requests[-1].messages if m.role == "tool"]
+    return [unfenced(m.content) for m in model.requests[-1].messages if m.role == "tool"]
 
 
 def crew_of(model: ScriptedModel, *tools: Tool, **agent: Any) -> Crew:
@@ -33,6 +34,17 @@ def crew_of(model: ScriptedModel, *tools: Tool, **agent: Any) -> Crew:
 
 
 # Checks
+
+
+class Blank:
+    """The memory of a call that recalls nothing."""
+
+    def __init__(self, label: Label) -> None:
+        self.label = label
+
+
+def context(path: str, label: Label) -> ToolContext:
+    return ToolContext("r-1", "job", "Clerk", path, "key", Blank(label))
 
 
 async def through_a_check(runs: Any, check: Any, called: list[str]) -> tuple[str, list[Any]]:
@@ -48,7 +60,7 @@ async def through_a_check(runs: Any, check: Any, called: list[str]) -> tuple[str
     writer = Writer(runs)
     try:
         run = Run(writer, lease, redactor=Redactor())
-        gateway = Gateway(run, "job", "Clerk", {"send": send}, check, lambda path: None)
+        gateway = Gateway(run, "job", "Clerk", {"send": send}, check, context)
         message = await gateway.call(ToolCall("c1", "send", '{"text": "hello"}'), "job/1/tool:0", "why")
         await run.commit()
     finally:

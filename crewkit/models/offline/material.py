@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
+from crewkit.core.label import unfenced
 from crewkit.core.messages import ChatMessage
 from crewkit.models.base import Request
 from crewkit.models.offline.lexicon import INSTRUCTIONS
@@ -160,6 +161,8 @@ class Case:
 
 def read(request: Request) -> Case:
     """Take a request apart."""
+    messages = tuple(replace(message, content=unfenced(message.content)) for message in request.messages)
+    request = replace(request, messages=messages)
     users = [message for message in request.messages if message.role == "user"]
     first = next((m for m in users if _TASK.match(m.content)), users[0] if users else ChatMessage("user", ""))
     assignment = read_assignment(first.content)

@@ -37,6 +37,8 @@ class Options:
     """Called with every event as it happens."""
     target: str = ""
     """How to load the crew again; kept with the run, for `crewkit resume`."""
+    queue: str = ""
+    """Of a run that is handed over to workers: those that take from this queue carry it on."""
     run_id: str = ""
     """A run id of one's own instead of a fresh one."""
     clock: Clock = field(default_factory=SystemClock)

@@ -180,6 +180,7 @@ def beginning(
     return {
         "crew": crew.name,
         "target": options.target or None,
+        **({"queue": options.queue} if options.queue else {}),
         "inputs": inputs,
         "models": {path: named(path, spec) for path, spec in specs.items()},
         "definitions": {job.name: job.definition for job in crew.plan.jobs.values()},

@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from crewkit.agents.output import as_json
 from crewkit.core.clock import Clock, timestamp
 from crewkit.core.events import Event
 from crewkit.core.limits import Limits
-from crewkit.core.messages import fingerprint
 from crewkit.crew.conclude import conclude, recalled
 from crewkit.crew.crew import Crew
-from crewkit.crew.memory import LazyMemory, check_knowledge, run_memory
+from crewkit.crew.memory import check_knowledge, run_memory
+from crewkit.crew.opened import Opened
 from crewkit.crew.options import Options
 from crewkit.crew.prepare import beginning, check_inputs, model_specs, pinned, resolve_models
 from crewkit.crew.result import Result
@@ -32,10 +31,8 @@ from crewkit.errors import (
     ReplayError,
     RunError,
 )
-from crewkit.journal.base import Journal, Lease
-from crewkit.journal.redact import Redactor
+from crewkit.journal.base import Journal
 from crewkit.journal.run import Run, new_run_id
-from crewkit.journal.writer import Writer
 from crewkit.models.base import Model
 from crewkit.models.route import RECOVERY, Health
 
@@ -45,68 +42,92 @@ _LATELY = 20
 """Runs, the newest, in which failing models are looked for."""
 
 
+@dataclass(frozen=True)
+class Turn:
+    """A run in the hands of this process, ready to be carried on."""
+
+    crew: Crew
+    run: Run
+    inputs: Data
+    models: Mapping[str, Model]
+    opened: Opened
+    options: Options
+    history: Sequence[Event]
+    """What happened before."""
+
+
 async def start(crew: Crew, inputs: Mapping[str, Any], options: Options | None = None) -> Result:
     """Begin a run of a crew and carry it on; see `Crew.run`."""
     options = options or Options()
     given = check_inputs(crew, inputs)
-    check_knowledge(crew)
-    specs = model_specs(crew, options)
-    health = Health(options.clock)
-    models = resolve_models(crew, specs, options, health)
-    async with _Opened(options) as opened:
-        id = options.run_id or new_run_id()
-        lease = await opened.call(opened.journal.begin, id, crew.name, _segment())
-        run = opened.run(lease, ())
-        kept = run.redactor.data({name: as_json(value, f"Input '{name}'") for name, value in given.items()})
-        given = check_inputs(crew, kept)  # as a resumed run reads them
-        await opened.call(_learn, crew, opened.journal, health, options.clock)
-        run.record("run.started", data=beginning(crew, kept, specs, models, options), key="started")
-        return await _carry_on(crew, run, given, models, opened, options, ())
+    async with Opened(options) as opened:
+        return await _carry_on(await _begin(crew, given, opened, options))
+
+
+async def hand_over(crew: Crew, inputs: Mapping[str, Any], options: Options) -> str:
+    """Begin a run for workers to carry on (`options.queue` says which) and return its id."""
+    given = check_inputs(crew, inputs)
+    async with Opened(options) as opened:
+        turn = await _begin(crew, given, opened, options)
+        await turn.run.commit(durable=True)
+        return turn.run.id
 
 
 async def resume(crew: Crew, name: str, options: Options | None = None) -> Result:
     """Carry a run on from where its journal stands; see `Crew.resume`."""
     options = options or Options()
-    async with _Opened(options) as opened:
+    async with Opened(options) as opened:
         id = await opened.call(opened.journal.find, name)
-        lease = await opened.call(opened.journal.take, id, _segment())
+        lease = await opened.take(id)
         history = await opened.call(lambda: list(opened.journal.events(id)))
         _refuse_damaged(id, history)
-        begun = next((event.data for event in history if event.type == "run.started"), None)
-        if begun is None:
-            raise InputError(f"Run {id} has no beginning in the journal, so it cannot be carried on.")
+        begun = _beginning(id, history)
         if begun["crew"] != crew.name:
             raise InputError(f"Run {id} is a run of '{begun['crew']}', not of '{crew.name}'.")
-        given = check_inputs(crew, begun["inputs"])
         run = opened.run(lease, history)
         ended = _ending(history)
         if ended is not None and ended["status"] == "completed":
             return recalled(crew, run, ended)
-        if ended is not None and ended["status"] == "cancelled":
-            raise InputError(f"Run {id} was cancelled for good: {ended['why']} Start a new run.")
-        cancel = next(
-            (e.data for e in history if e.type == "run.signal" and e.data["signal"] == "cancel"), None
-        )
-        if cancel is not None:
-            by = cancel.get("by") or "somebody"
-            raise InputError(
-                f"Run {id} was cancelled by {by}, and died before it heard of it. Start a new run."
-            )
-        options = replace(options, limits=options.limits.over(_capped(history)))
-        changed = _changed(crew, run, begun)
-        specs = model_specs(crew, options)
-        specs = specs if options.model else pinned(specs, begun["models"])
-        health = Health(options.clock)
-        models = resolve_models(crew, specs, options, health)
-        await opened.call(_learn, crew, opened.journal, health, options.clock)
-        data = {
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
-            "changed": changed,
-            "limits": options.limits.caps(),
-        }
-        run.record("run.resumed", data=data)
-        return await _carry_on(crew, run, given, models, opened, options, history)
+        _refuse_cancelled(id, history, ended)
+        turn = await _go_on(crew, run, begun, opened, options, history)
+        return await _carry_on(turn)
+
+
+async def _begin(crew: Crew, given: Data, opened: Opened, options: Options) -> Turn:
+    """Make a new run and record its beginning."""
+    check_knowledge(crew)
+    specs = model_specs(crew, options)
+    health = Health(options.clock)
+    models = resolve_models(crew, specs, options, health)
+    lease = await opened.begin(options.run_id or new_run_id(), crew.name)
+    run = opened.run(lease, ())
+    kept = run.redactor.data({name: as_json(value, f"Input '{name}'") for name, value in given.items()})
+    given = check_inputs(crew, kept)  # as a resumed run reads them
+    await opened.call(_learn, crew, opened.journal, health, options.clock)
+    run.record("run.started", data=beginning(crew, kept, specs, models, options), key="started")
+    return Turn(crew, run, given, models, opened, options, ())
+
+
+async def _go_on(
+    crew: Crew, run: Run, begun: Data, opened: Opened, options: Options, history: Sequence[Event]
+) -> Turn:
+    """Make ready what carries the run on, and record that it is."""
+    given = check_inputs(crew, begun["inputs"])
+    options = replace(options, limits=options.limits.over(_capped(history)))
+    changed = _changed(crew, run, begun)
+    specs = model_specs(crew, options)
+    specs = specs if options.model else pinned(specs, begun["models"])
+    health = Health(options.clock)
+    models = resolve_models(crew, specs, options, health)
+    await opened.call(_learn, crew, opened.journal, health, options.clock)
+    data = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "changed": changed,
+        "limits": options.limits.caps(),
+    }
+    run.record("run.resumed", data=data)
+    return Turn(crew, run, given, models, opened, options, history)
 
 
 async def stream(
@@ -141,87 +162,15 @@ def _learn(crew: Crew, journal: Journal, health: Health, clock: Clock) -> None:
             health.learn(journal.events(info.run, types=("retry.scheduled", "model.finished")))
 
 
-def _segment() -> str:
-    return "s-" + fingerprint(new_run_id(), str(os.getpid()))[:8]
-
-
 # Carrying on
 
 
-@dataclass
-class _Opened:
-    """The journal and the memory of one turn at a run, closed at its end."""
-
-    options: Options
-
-    async def __aenter__(self) -> _Opened:
-        from crewkit.journal.open import open_journal
-        from crewkit.journal.sqlite import journal_home
-
-        environ = self.options.environ
-        self.mine = self.options.journal is None
-        self.journal: Journal = self.options.journal or await asyncio.to_thread(open_journal, None, environ)
-        home = getattr(self.journal, "path", None)
-        folder = (Path(home).parent if home else journal_home(None, environ)) / "memory"
-        self.memory = LazyMemory(self.options.memory, folder, environ)
-        self.writer = Writer(self.journal)
-        self.lease: Lease | None = None
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        closing = asyncio.ensure_future(self._close())
-        try:
-            await asyncio.shield(closing)
-        except asyncio.CancelledError:
-            await closing  # a lease that is not given back would hold the run up
-            raise
-
-    async def _close(self) -> None:
-        try:
-            await self.memory.close()
-        finally:
-            await asyncio.to_thread(self._release)
-
-    def _release(self) -> None:
-        self.writer.close()
-        if self.lease is not None:
-            self.journal.release(self.lease)
-        if self.mine:
-            self.journal.close()
-
-    async def call(self, fn: Callable[..., Any], *args: Any) -> Any:
-        """Call the journal in the writer's thread."""
-        return await asyncio.wrap_future(self.writer.call(self._kept, fn, *args))
-
-    def _kept(self, fn: Callable[..., Any], *args: Any) -> Any:
-        """Keep a lease where it is taken: who asked for it may be cancelled by now."""
-        result = fn(*args)
-        if isinstance(result, Lease):
-            self.lease = result
-        return result
-
-    def run(self, lease: Lease, history: Sequence[Event]) -> Run:
-        """Open the run for appending."""
-        redactor = Redactor.from_environ(self.options.environ)
-        run = Run(self.writer, lease, redactor=redactor, clock=self.options.clock, history=history)
-        if self.options.listener:
-            run.listeners.append(self.options.listener)
-        return run
-
-
-async def _carry_on(
-    crew: Crew,
-    run: Run,
-    inputs: Data,
-    models: Mapping[str, Model],
-    opened: _Opened,
-    options: Options,
-    history: Sequence[Event],
-) -> Result:
+async def _carry_on(turn: Turn) -> Result:
+    crew, run, options, history = turn.crew, turn.run, turn.options, turn.history
     begun = run.clock.monotonic()
-    memory = run_memory(crew, run, opened.memory, inputs, history)
-    session = Session(run, options, models, memory, inputs, spent_before(history))
-    walk = Walk(session, crew, inputs, limits=options.limits.over(crew.limits))
+    memory = run_memory(crew, run, turn.opened.memory, turn.inputs, history)
+    session = Session(run, options, turn.models, memory, turn.inputs, spent_before(history))
+    walk = Walk(session, crew, turn.inputs, limits=options.limits.over(crew.limits))
     before = active_seconds(history)
     timer = _deadline(session, walk, before)
     watching = asyncio.create_task(_watch(session))
@@ -293,6 +242,23 @@ def _refuse_damaged(id: str, history: Sequence[Event]) -> None:
             f"Run {id} cannot be read on after event {damaged['after']}: {damaged['why']}. Nobody can tell what was "
             f"done after it, so it is not carried on. Read what there is (crewkit show {id}) and start a new run."
         )
+
+
+def _beginning(id: str, history: Sequence[Event]) -> Data:
+    begun = next((event.data for event in history if event.type == "run.started"), None)
+    if begun is None:
+        raise InputError(f"Run {id} has no beginning in the journal, so it cannot be carried on.")
+    return begun
+
+
+def _refuse_cancelled(id: str, history: Sequence[Event], ended: Data | None) -> None:
+    if ended is not None and ended["status"] == "cancelled":
+        raise InputError(f"Run {id} was cancelled for good: {ended['why']} Start a new run.")
+    signals = (event.data for event in history if event.type == "run.signal")
+    cancel = next((signal for signal in signals if signal["signal"] == "cancel"), None)
+    if cancel is not None:
+        by = cancel.get("by") or "somebody"
+        raise InputError(f"Run {id} was cancelled by {by}, and died before it heard of it. Start a new run.")
 
 
 def _ending(history: Sequence[Event]) -> Data | None:

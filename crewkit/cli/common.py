@@ -25,6 +25,7 @@ STYLES = {
     "paused": "yellow",
     "limit": "yellow",
     "interrupted": "yellow",
+    "queued": "dim",
     "cancelled": "dim",
     "skipped": "dim",
     "waiting": "dim",

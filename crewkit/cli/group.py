@@ -43,6 +43,7 @@ COMMANDS: dict[str, dict[str, Entry]] = {
         "run": Entry("run", "Run a crew."),
         "watch": Entry("watch", "Run a crew for every line or file that comes in."),
         "resume": Entry("run", "Carry a run on: after a crash, a pause, a limit."),
+        "worker": Entry("worker", "Carry on what others hand over."),
     },
     "Look": {
         "runs": Entry("runs", "List the runs."),

@@ -81,12 +81,18 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
     help="An input; NAME=@FILE reads it, NAME:=JSON is data.",
 )
 @click.option("--inputs", "source", default="", metavar="FILE|-", help="Inputs as one JSON object.")
+@click.option("--detach", is_flag=True, help="Hand the run over to workers; print its id.")
+@click.option(
+    "--queue", default="", metavar="NAME", help="With --detach: which workers; this folder's if left out."
+)
 @_shared
 def run(
     *,
     target: str,
     pairs: tuple[str, ...],
     source: str,
+    detach: bool,
+    queue: str,
     as_json: bool,
     quiet: bool,
     no_input: bool,
@@ -99,6 +105,10 @@ def run(
     inputs = read_inputs(pairs, source)
     crew = _loaded(target, Path.cwd())
     manner = _manner(as_json=as_json, quiet=quiet, no_input=no_input, **rest)
+    if detach:
+        return _hand_over(crew, inputs, manner, target, queue or str(Path.cwd()))
+    if queue:
+        raise InputError("--queue says whose workers carry the run on: it goes with --detach.")
     progress = Progress()
     return _carry(crew, lambda options: crew.run(inputs, options), progress, manner, target)
 
@@ -198,6 +208,24 @@ def _loaded_again(target: str, run: str, *, given: bool) -> Crew:
 
 
 # Running
+
+
+def _hand_over(crew: Crew, inputs: Mapping[str, Any], manner: Manner, target: str, queue: str) -> int:
+    """Begin a run for workers; stdout gets its id."""
+    from crewkit.crew.options import Options
+    from crewkit.crew.run import hand_over
+
+    options = Options(target=target, queue=queue, **_options(manner))
+    with redirect_stdout(sys.stderr):
+        run = asyncio.run(hand_over(crew, inputs, options))
+    if manner.as_json:
+        echo_json({"run": run, "status": "queued", "queue": queue})
+    else:
+        click.echo(run)
+    if not manner.quiet:
+        say(f"handed over to the workers of {queue}. Start one there: crewkit worker", err=True)
+        say(f"  watch it: crewkit show {run} --follow", style="dim", err=True)
+    return OK
 
 
 def _carry(crew: Crew, work: Work, progress: Progress, manner: Manner, target: str) -> int:

@@ -15,7 +15,17 @@ from crewkit.cli.text import cut, duration, number
 if TYPE_CHECKING:
     from crewkit.journal.base import RunInfo
 
-_STATUSES = ("running", "paused", "interrupted", "completed", "failed", "limit", "denied", "cancelled")
+_STATUSES = (
+    "running",
+    "queued",
+    "paused",
+    "interrupted",
+    "completed",
+    "failed",
+    "limit",
+    "denied",
+    "cancelled",
+)
 
 
 @click.command(
@@ -33,7 +43,8 @@ _STATUSES = ("running", "paused", "interrupted", "completed", "failed", "limit",
 def runs(*, limit: int, status: tuple[str, ...], as_json: bool) -> None:
     """List the runs, the newest first.
 
-    A run whose process died without a word is shown as `interrupted`: it can be resumed.
+    A run whose process died without a word is shown as `interrupted`: it can be resumed. One that was
+    handed over and waits for a worker is `queued`.
     """
     with journal_or_none() as journal:
         known = journal.runs() if journal else []
@@ -51,8 +62,10 @@ def runs(*, limit: int, status: tuple[str, ...], as_json: bool) -> None:
 
 
 def state(info: RunInfo) -> str:
-    """Return the run's status as people see it: one whose process died is not running."""
-    return "interrupted" if info.status == "running" and not info.alive else info.status
+    """Return the run's status as people see it: one that nobody carries on is not running."""
+    if info.status != "running" or info.alive:
+        return info.status
+    return "queued" if info.queue else "interrupted"
 
 
 def seconds(info: RunInfo) -> float:

@@ -6,8 +6,8 @@ does not know; a key that does not apply is left out):
 | type | path | data |
 |---|---|---|
 | `run.started` | | `crew` (name), `target` (how to load it again, or null), `queue` (of the workers that it was handed over to), `inputs`, `models` {task: name}, `definitions` {task: hash}, `tasks` [{name, needs, any_of [[task]], when, until, agent, kind: agent/function/crew, on_failure}], `limits`, `given` (the caps that came with the run, not the crew), `agents` [{role, goal, model, tools}], `crewkit` (version), `cwd` |
-| `run.resumed` | | `pid`, `host`, `changed` [task], `limits` |
-| `run.paused` | | `reason`: approval, interrupted; `approvals` [id]; `until` (RFC 3339: when it can go on by itself); `seen` (`seq` up to which it had read what others appended); `seconds` (active, of this segment) |
+| `run.resumed` | | `pid`, `host`, `changed` [task], `limits`, `queue` (of the worker that does it) |
+| `run.paused` | | `reason`: approval, interrupted, error (`why`: no worker could go on); `approvals` [id]; `until` (RFC 3339: when it can go on by itself); `seen` (`seq` up to which it had read what others appended); `seconds` (active, of this segment) |
 | `run.finished` | | `status`: completed, failed, limit, denied, cancelled; `output` (JSON); `report` {completed: [task], failed: [{task, error}], skipped: [{task, why}], capped: [{task, why}]}; `why` (one sentence); `usage` {tokens, usd (null: unknown), steps, seconds} |
 | `run.signal` | | `signal`: cancel; `id`, `by`. Appended by other processes |
 | `task.started` | task | `agent`, `assigned` (why this agent, where the coordinator chose), `needs`, `definition` |

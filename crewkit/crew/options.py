@@ -38,7 +38,7 @@ class Options:
     target: str = ""
     """How to load the crew again; kept with the run, for `crewkit resume`."""
     queue: str = ""
-    """Of a run that is handed over to workers: those that take from this queue carry it on."""
+    """The workers that carry the run on: the run is begun for them, or this process is one of them."""
     run_id: str = ""
     """A run id of one's own instead of a fresh one."""
     clock: Clock = field(default_factory=SystemClock)

@@ -93,6 +93,14 @@ async def resume(crew: Crew, name: str, options: Options | None = None) -> Resul
         return await _carry_on(turn)
 
 
+async def give_up(name: str, why: str, options: Options) -> None:
+    """Pause a run that cannot be carried on as things are: a person has to see to it, and resume it."""
+    async with Opened(options) as opened:
+        run = opened.run(await opened.take(name), ())
+        run.record("run.paused", data={"reason": "error", "why": why})
+        await run.commit(durable=True)
+
+
 async def _begin(crew: Crew, given: Data, opened: Opened, options: Options) -> Turn:
     """Make a new run and record its beginning."""
     check_knowledge(crew)
@@ -125,6 +133,7 @@ async def _go_on(
         "host": socket.gethostname(),
         "changed": changed,
         "limits": options.limits.caps(),
+        **({"queue": options.queue} if options.queue else {}),
     }
     run.record("run.resumed", data=data)
     return Turn(crew, run, given, models, opened, options, history)
@@ -179,7 +188,8 @@ async def _carry_on(turn: Turn) -> Result:
         await memory.learn()
         outcomes = await walk.through()
     except asyncio.CancelledError:
-        run.record("run.paused", data={"reason": "interrupted", "seconds": run.clock.monotonic() - begun})
+        if not options.queue:  # otherwise another worker carries it on
+            run.record("run.paused", data={"reason": "interrupted", "seconds": run.clock.monotonic() - begun})
         await asyncio.shield(run.commit(durable=True))
         raise
     except CrewkitError as error:

@@ -55,6 +55,8 @@ class RunInfo:
     """Of a paused run: since or from when it can go on (RFC 3339). Empty: it waits for someone."""
     bytes: int = 0
     """Size of its events' data as JSON."""
+    queue: str = ""
+    """The workers that carry it on, where it was handed over to some."""
 
 
 class Journal(Protocol):
@@ -128,6 +130,13 @@ class Journal(Protocol):
 
         Something was decided or signalled since they paused, or the time came until which they wait. Cheap
         enough to poll.
+        """
+        ...
+
+    def handed(self, queue: str) -> list[str]:
+        """List the runs that were handed over to this queue's workers and that no process carries on.
+
+        The oldest first. Cheap enough to poll.
         """
         ...
 

@@ -40,6 +40,11 @@ _SCHEMAS = (
     UPDATE runs SET bytes = (SELECT coalesce(sum(length(CAST(data AS BLOB))), 0) FROM events WHERE run = runs.run);
     CREATE INDEX runs_wake ON runs (wake) WHERE wake <> '';
     """,
+    # 3: runs that are handed over to workers.
+    """
+    ALTER TABLE runs ADD COLUMN queue TEXT NOT NULL DEFAULT '';
+    CREATE INDEX runs_queue ON runs (queue) WHERE queue <> '' AND status = 'running';
+    """,
 )
 
 _UNWRITABLE = "it cannot be written. Give yourself the right to, or set CREWKIT_HOME to another folder."

@@ -57,6 +57,11 @@ _SCHEMAS = (
     UPDATE runs SET bytes = (SELECT coalesce(sum(octet_length(data)), 0) FROM events WHERE run = runs.run);
     CREATE INDEX runs_wake ON runs (wake) WHERE wake <> '';
     """,
+    # 3: runs that are handed over to workers.
+    """
+    ALTER TABLE runs ADD COLUMN queue text COLLATE "C" NOT NULL DEFAULT '';
+    CREATE INDEX runs_queue ON runs (queue) WHERE queue <> '' AND status = 'running';
+    """,
 )
 # `data` is text and not jsonb, which refuses NUL and half characters, and rewrites numbers and the order of keys.
 # `batch` is the transaction's own mark: it tells whether one whose commit was not answered happened.
@@ -67,8 +72,15 @@ _MIGRATING = 0x637265776B6974
 _LEASE: Final = "'crewkit.runs'::regclass::oid::integer"
 """The first half of a lease's advisory lock; the second is the run's number."""
 
+_LEASED: Final = """
+    (SELECT DISTINCT objid FROM pg_locks WHERE locktype = 'advisory' AND granted
+     AND classid = 'crewkit.runs'::regclass::oid AND objsubid = 2
+     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+"""
+"""The numbers of the runs whose lease somebody holds."""
+
 _TAILS: Final = """
-    SELECT run, seq, epoch, status, started, updated, wake, told, bytes, pid, host FROM runs
+    SELECT run, seq, epoch, status, started, updated, wake, told, bytes, queue, pid, host FROM runs
     WHERE run = ANY(%s) ORDER BY run FOR UPDATE
 """
 _KEYS: Final = "SELECT run, key FROM events WHERE run = ANY(%s) AND key = ANY(%s)"
@@ -218,12 +230,9 @@ class PostgresJournal(SqlJournal):
     def runs(self) -> list[RunInfo]:
         """List the runs, the newest first."""
         rows = self._all(
-            "SELECT run, crew, status, started, updated, seq, lease.objid IS NOT NULL, pid, host,"
-            " origin, origin_seq, wake, bytes FROM runs"
-            " LEFT JOIN (SELECT DISTINCT objid FROM pg_locks WHERE locktype = 'advisory' AND granted"
-            "  AND classid = 'crewkit.runs'::regclass::oid AND objsubid = 2 AND database ="
-            "  (SELECT oid FROM pg_database WHERE datname = current_database())"
-            " ) lease ON lease.objid = runs.number::oid"
+            "SELECT run, crew, status, started, updated, seq, lease.objid IS NOT NULL, pid, host,"  # noqa: S608
+            " origin, origin_seq, wake, bytes, queue FROM runs"
+            f" LEFT JOIN {_LEASED} lease ON lease.objid = runs.number::oid"
             " WHERE seq > origin_seq ORDER BY started DESC, number DESC"
         )
         return [listed(row, alive=row[6]) for row in rows]
@@ -237,6 +246,11 @@ class PostgresJournal(SqlJournal):
 
     def _all(self, query: str, *values: str | int) -> list[Row]:
         return self._reader.run(_query(query, values))
+
+    def _held_of(self, runs: Sequence[str]) -> set[str]:
+        query = f"SELECT run FROM runs JOIN {_LEASED} lease ON lease.objid = number::oid WHERE run = ANY(%s)"  # noqa: S608
+        rows = self._reader.run(lambda db: db.execute(query, (list(runs),)).fetchall()) if runs else []
+        return {run for (run,) in rows}
 
     def _readable(self, query: str, values: Sequence[str | int]) -> tuple[list[Row], str]:
         return self._reader.readable(_query(query, values))
@@ -269,7 +283,7 @@ class PostgresJournal(SqlJournal):
                 for tail in tails.values():
                     db.execute(
                         "UPDATE runs SET seq = %s, status = %s, started = %s, updated = %s, wake = %s, told = %s,"
-                        " bytes = %s WHERE run = %s",
+                        " bytes = %s, queue = %s WHERE run = %s",
                         (*tail.values(), tail.run),
                     )
                 db.execute("COMMIT")

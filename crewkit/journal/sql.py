@@ -73,6 +73,10 @@ class SqlJournal(ABC):
         """Read all rows."""
 
     @abstractmethod
+    def _held_of(self, runs: Sequence[str]) -> set[str]:
+        """Return those of these runs whose lease is held."""
+
+    @abstractmethod
     def _readable(self, query: str, values: Sequence[str | int]) -> tuple[list[Row], str]:
         """Read the rows that can be read; say what damage hides the others, or nothing."""
 
@@ -139,6 +143,15 @@ class SqlJournal(ABC):
             "SELECT run FROM runs WHERE wake <> '' AND wake <= ? AND status = 'paused' ORDER BY wake", moment
         )
         return [run for (run,) in rows]
+
+    def handed(self, queue: str) -> list[str]:
+        """List the runs that were handed over to workers and that no process carries on, the oldest first."""
+        rows = self._all(
+            f"SELECT run FROM runs WHERE queue = ? AND status = 'running' ORDER BY {self._born}",  # noqa: S608
+            plain(queue),
+        )
+        held = self._held_of([run for (run,) in rows])
+        return [run for (run,) in rows if run not in held]
 
     def find(self, name: str) -> str:
         """Return the run that `name` means: an id, a unique prefix of one, or `@last`."""
@@ -207,12 +220,13 @@ class Tail:
     told: int
     """`seq` of the newest event from outside."""
     bytes: int
+    queue: str
     pid: int
     host: str
 
-    def values(self) -> tuple[int, str, str, str, str, int, int]:
+    def values(self) -> tuple[int, str, str, str, str, int, int, str]:
         """Return what appending changes, in the order of the columns."""
-        return self.seq, self.status, self.started, self.updated, self.wake, self.told, self.bytes
+        return self.seq, self.status, self.started, self.updated, self.wake, self.told, self.bytes, self.queue
 
     def check_right(self, write: Write) -> None:
         """Refuse a write by one who does not, or no longer, own the run."""
@@ -238,6 +252,8 @@ class Tail:
         self.updated = draft.ts or now()
         if draft.type in ("run.started", "run.forked"):
             self.started = self.updated
+        if draft.type in ("run.started", "run.forked", "run.resumed"):
+            self.queue = plain(str(draft.data.get("queue") or ""))
         if draft.type == "run.finished":
             self.status = plain(str(draft.data.get("status", "completed")))
         else:

@@ -143,8 +143,8 @@ class SqliteJournal(SqlJournal):
                 )
             for tail in tails.values():
                 db.execute(
-                    "UPDATE runs SET seq = ?, status = ?, started = ?, updated = ?, wake = ?, told = ?, bytes = ?"
-                    " WHERE run = ?",
+                    "UPDATE runs SET seq = ?, status = ?, started = ?, updated = ?, wake = ?, told = ?, bytes = ?,"
+                    " queue = ? WHERE run = ?",
                     (*tail.values(), tail.run),
                 )
         return answer
@@ -152,7 +152,7 @@ class SqliteJournal(SqlJournal):
     def runs(self) -> list[RunInfo]:
         """List the runs, the newest first."""
         rows = self._all(
-            "SELECT run, crew, status, started, updated, seq, held, pid, host, origin, origin_seq, wake, bytes"
+            "SELECT run, crew, status, started, updated, seq, held, pid, host, origin, origin_seq, wake, bytes, queue"
             " FROM runs WHERE seq > origin_seq"
             " ORDER BY started DESC, rowid DESC"
         )
@@ -172,6 +172,9 @@ class SqliteJournal(SqlJournal):
 
     def _readable(self, query: str, values: Sequence[str | int]) -> tuple[list[Row], str]:
         return self._db.readable(query, values)
+
+    def _held_of(self, runs: Sequence[str]) -> set[str]:
+        return {run for run in runs if self._lock_file(run).held()}
 
     def _lock_file(self, run: str) -> FileLock:
         return FileLock(self.path.parent / "locks" / run)
@@ -209,7 +212,7 @@ def _add(db: sqlite3.Connection, tail: Tail, draft: Draft, *, outside: bool) -> 
 
 def _tail(db: sqlite3.Connection, run: str) -> Tail | None:
     row = db.execute(
-        "SELECT run, seq, epoch, status, started, updated, wake, told, bytes, pid, host FROM runs WHERE run = ?",
+        "SELECT run, seq, epoch, status, started, updated, wake, told, bytes, queue, pid, host FROM runs WHERE run = ?",
         (plain(run),),
     ).fetchone()
     return Tail(*row) if row else None

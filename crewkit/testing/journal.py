@@ -273,6 +273,33 @@ class JournalConformance:
         wakes = {info.run: info.wake for info in journal.runs()}
         assert wakes == {"r-time": late, "r-person": early, "r-told": early, "r-over": ""}
 
+    def test_a_run_that_was_handed_over_waits_until_somebody_carries_it_on(
+        self, journal: Journal, reopen: Reopen
+    ) -> None:
+        """Workers ask for what lies there; who resumes a run says whose it is."""
+
+        def begin(run: str, queue: str) -> None:
+            lease = journal.begin(run, "c", "s")
+            begun = Draft("run.started", data={"crew": "c", "queue": queue})
+            journal.append([Write(run, [begun], lease.epoch)])
+            assert run not in journal.handed(queue)  # as long as it is held
+            journal.release(lease)
+
+        for run, queue in (("r-b", "/app"), ("r-a", "/app"), ("r-other", "/else"), ("r-mine", "")):
+            begin(run, queue)
+        assert journal.handed("/app") == ["r-b", "r-a"]
+        assert {info.run: info.queue for info in journal.runs()}["r-other"] == "/else"
+        other = reopen()
+        lease = other.take("r-a", "s2")
+        assert journal.handed("/app") == ["r-b"]
+        other.append([Write("r-a", [Draft("run.resumed")], lease.epoch)])
+        other.release(lease)
+        assert journal.handed("/app") == ["r-b"]  # a person has it now
+        lease = other.take("r-b", "s2")
+        other.append([Write("r-b", [Draft("run.finished", data={"status": "completed"})], lease.epoch)])
+        other.close()
+        assert journal.handed("/app") == []
+
     def test_the_size_of_a_run_is_that_of_its_data(self, journal: Journal) -> None:
         """In bytes, as JSON."""
         lease = journal.begin("r-1", "c", "s")

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from crewkit.cli.text import call_text, count, duration, money, number, one_line
 from crewkit.core.events import Event
+from crewkit.journal.read import outcome
 
 Span = tuple[str, str]
 Data = Mapping[str, Any]
@@ -223,9 +224,9 @@ class Progress:
             call = self._arguments.pop(event.path, str(event.data.get("tool")))
             if event.task.rpartition("/")[2] == event.agent:
                 return None  # a function that is a task by itself
-            outcome = outcome_of(event.data)
-            said = f" → {outcome}{_error(event.data)}"
-            return [(one_line(call, 100), ""), (said, "green" if outcome == "ok" else "red")]
+            ended = outcome(event.data)
+            said = f" → {ended}{_error(event.data)}"
+            return [(one_line(call, 100), ""), (said, "green" if ended == "ok" else "red")]
         if event.type == "decision.made" and self._verbose:
             return _decision(event)
         if event.type in ("run.paused", "run.finished"):
@@ -246,11 +247,6 @@ def _error(data: Data) -> str:
         return ""
     kind = "" if error.get("type") == "ToolError" else f"{error.get('type')}: "
     return f": {kind}{one_line(str(error.get('message')), 200)}"
-
-
-def outcome_of(data: Data) -> str:
-    """Return how a tool call ended, from its `tool.finished`."""
-    return str(data.get("outcome") or ("error" if "failed" in data else "ok"))
 
 
 def _decision(event: Event) -> list[Span]:

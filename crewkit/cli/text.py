@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
 Style = str
@@ -109,3 +109,9 @@ def duration(seconds: float) -> str:
 def count(many: int, word: str) -> str:
     """Write `1 task`, `2 tasks`."""
     return f"{many:,} {word}" if many == 1 else f"{many:,} {word}s"
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Draw figures as a row of bars, the greatest of them full."""
+    most = max(values, default=0)
+    return "".join("▁▂▃▄▅▆▇█"[min(int(8 * value / most), 7)] if most else "▁" for value in values)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from crewkit.cli.progress import MARKS, Span, models_of, outcome_of
+from crewkit.cli.progress import MARKS, Span, models_of
 from crewkit.cli.text import call_text, compact, count, cut, duration, money, number, one_line, safe
 from crewkit.core.events import Event
 from crewkit.core.messages import ChatMessage
-from crewkit.journal.read import Node, Totals, ending, messages, totals, tree
+from crewkit.journal.read import Node, Totals, ending, messages, outcome, totals, tree
 
 Data = Mapping[str, Any]
 
@@ -266,9 +266,9 @@ class Transcript:
         call = call_text(name, started.get("arguments", _arguments(checked)))
         if node.agent == node.task.rpartition("/")[2]:  # a function that is a task: its parameters' sources
             call = call.replace('"', "")
-        outcome = outcome_of(finished) if finished else node.status
-        style = "green" if outcome == "ok" else "red" if finished else "yellow"
-        yield Line([(call, "bold"), (" → ", ""), (outcome, style), (_sizes(finished), "dim")], indent)
+        ended = outcome(finished) if finished else node.status
+        style = "green" if ended == "ok" else "red" if finished else "yellow"
+        yield Line([(call, "bold"), (" → ", ""), (ended, style), (_sizes(finished), "dim")], indent)
         if checked.get("verdict") not in (None, "allow"):
             why = f"{checked.get('verdict')} by {checked.get('by')}: {checked.get('why', '')}"
             yield from _labelled("checked", why, indent + 1, "yellow")
@@ -424,7 +424,7 @@ def _used(used: Totals) -> str:
         parts.append(_money(used))
         parts.append(count(used.steps, "model step"))
     if used.tools:
-        bad = ", ".join(f"{many} {outcome}" for outcome, many in used.tools.items() if outcome != "ok")
+        bad = ", ".join(f"{many} {ended}" for ended, many in used.tools.items() if ended != "ok")
         parts.append(count(sum(used.tools.values()), "tool call") + (f" ({bad})" if bad else ""))
     return " · ".join(parts)
 

@@ -70,6 +70,23 @@ class Totals:
         """Input and output tokens."""
         return self.input_tokens + self.output_tokens
 
+    def add(self, event: Event) -> None:
+        """Count a model call or a tool call that ended."""
+        data = event.data
+        if event.type == "tool.finished":
+            self.tools[outcome(data)] += 1
+        if event.type != "model.finished":
+            return
+        self.steps += "failed" not in data
+        usage = _object(data.get("usage"))
+        self.input_tokens += int(usage.get("input_tokens") or 0)
+        self.output_tokens += int(usage.get("output_tokens") or 0)
+        self.cached_tokens += int(usage.get("cached_tokens") or 0)
+        if (usd := data.get("usd")) is not None:
+            self.usd_known += float(usd)
+        elif usage:
+            self.unpriced += 1
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -196,7 +213,7 @@ def totals(events: Iterable[Event]) -> Totals:
             first, last = spans.get(span, (event.t, event.t))
             spans[span] = (min(first, event.t), max(last, event.t))
         for part in _parts(whole, event.task, event.agent):
-            _add(part, event)
+            part.add(event)
     _add_seconds(whole, spans)
     return whole
 
@@ -300,23 +317,6 @@ def _parts(whole: Totals, task: str, agent: str) -> list[Totals]:
     return parts
 
 
-def _add(part: Totals, event: Event) -> None:
-    data = event.data
-    if event.type == "tool.finished":
-        part.tools[_outcome(data)] += 1
-    if event.type != "model.finished":
-        return
-    part.steps += "failed" not in data
-    usage = _object(data.get("usage"))
-    part.input_tokens += int(usage.get("input_tokens") or 0)
-    part.output_tokens += int(usage.get("output_tokens") or 0)
-    part.cached_tokens += int(usage.get("cached_tokens") or 0)
-    if (usd := data.get("usd")) is not None:
-        part.usd_known += float(usd)
-    elif usage:
-        part.unpriced += 1
-
-
 def _add_seconds(whole: Totals, spans: dict[tuple[str, str, str], tuple[float, float]]) -> None:
     """Runs and tasks are active from their first to their last event in a process; agents, in a task."""
     runs: dict[str, tuple[float, float]] = {}
@@ -406,11 +406,12 @@ def _step_status(started: Event, finished: Event | None, seg: str) -> str:
     if finished is None:
         return "running" if seg and started.seg == seg else "interrupted"
     if finished.type == "tool.finished":
-        return _outcome(finished.data)
+        return outcome(finished.data)
     return "failed" if "failed" in finished.data else "completed"
 
 
-def _outcome(data: Data) -> str:
+def outcome(data: Data) -> str:
+    """Return how a tool call ended, from its `tool.finished`."""
     return _text(data, "outcome") or ("error" if "failed" in data else "ok")
 
 

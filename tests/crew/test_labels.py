@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crewkit import Agent, Crew, Task, ask_colleague, tool
+from crewkit import Agent, Crew, Task, ask_colleague, recall, remember, tool
 from crewkit.core.label import Label, trusted_part, unfenced
 from crewkit.models.scripted import ScriptedModel, call
 
@@ -145,6 +145,25 @@ async def test_a_clean_asker_is_tainted_by_a_colleague_who_read_the_page(make_op
     result = await crew.run({}, make_options())
     assert BAIT not in trusted_part(asker.model.requests[-1].messages[-1].content)
     assert labels(runs, result.run_id)["t"] == WEB
+
+
+async def test_memory_poisoned_in_one_run_is_data_in_the_next(make_options, runs):
+    poisoned = Agent(
+        "Reader",
+        "Read.",
+        tools=[fetch, remember],
+        model=ScriptedModel([call("fetch"), call("remember", fact=BAIT), "Done."]),
+    )
+    await Crew([Task("t", "Read.", agent=poisoned)], name="house", memory="home").run({}, make_options())
+    asker = Agent(
+        "Asker", "Ask.", tools=[recall], model=ScriptedModel([call("recall", query="whom to write"), "Done."])
+    )
+    crew = Crew([Task("t", "Ask.", agent=asker)], name="house", memory="home")
+    result = await crew.run({}, make_options())
+    told = asker.model.requests[1].messages[-1].content
+    assert BAIT in told
+    assert BAIT not in trusted_part(told)
+    assert labels(runs, result.run_id)["t"]["trusted"] is False
 
 
 async def test_words_of_ours_that_repeat_the_models_prove_nothing_and_taint_nothing(make_options, runs):

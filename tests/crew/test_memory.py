@@ -62,7 +62,7 @@ async def test_what_one_run_remembers_the_next_one_recalls_and_knows_who_said_it
     (hit,) = json.loads(answers(model)[0])
     assert hit["text"] == "The boiler is behind the green door."
     assert hit["author"] == "Keeper"
-    assert hit["trusted"] is False
+    assert hit["trusted"] is True
     assert hit["source"] == f"run {written.run_id}, keep/1/tool:0"
     (event,) = events(runs, result.run_id, "memory.searched")
     assert event.data["hits"][0]["run"] == written.run_id

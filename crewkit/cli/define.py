@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from contextlib import redirect_stdout
@@ -31,36 +32,81 @@ if TYPE_CHECKING:
 _FORMS = ("text", "mermaid", "dot", "svg")
 
 
-@click.command(epilog=examples("crewkit new digest", "crewkit new crews/digest.py"))
+@click.command(
+    epilog=examples("crewkit new digest", "crewkit new crews/digest.py", "crewkit new digest --yaml")
+)
 @click.argument("name")
-def new(*, name: str) -> None:
+@click.option(
+    "--yaml", "as_yaml", is_flag=True, help="Write NAME.yaml, its tools beside it, and a schema for editors."
+)
+def new(*, name: str, as_yaml: bool) -> None:
     """Write a starter crew file, NAME.py. It runs as it is, without a key.
 
     A file that is there already is left alone.
     """
-    path = Path(name if name.endswith(".py") else f"{name}.py")
+    as_yaml = as_yaml or name.endswith((".yaml", ".yml"))
+    path = Path(name if name.endswith((".py", ".yaml", ".yml")) else f"{name}{'.yaml' if as_yaml else '.py'}")
     if not re.fullmatch(r"[\w -]+", path.stem):
         raise InputError(f"'{path.stem}' cannot be a crew's name: use letters, digits, '_' and '-'.")
-    starter = (Path(__file__).parent / "starter.py.txt").read_text(encoding="utf-8")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
-            file.write(starter.replace("@NAME@", path.stem).replace("@FILE@", str(path)))
-    except FileExistsError as error:
-        raise InputError(f"{path} is there already. Choose another name, or move it away.") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error.strerror}.") from error
-    say_spans([("wrote ", ""), (str(path), "bold")])
+    if not as_yaml:
+        _write({path: _starter("starter.py.txt", path)})
+    else:
+        from crewkit.crew.yaml_schema import schema
+
+        tools = path.with_name(f"{re.sub(r'[^A-Za-z0-9_]', '_', path.stem)}_tools.py")
+        if tools.stem[0].isdigit():
+            raise InputError(f"'{path.stem}' cannot name a module of tools: begin with a letter.")
+        files = {path: _starter("starter.yaml.txt", path), tools: _starter("starter_tools.py.txt", path)}
+        editors = path.with_name("crew.schema.json")
+        if not editors.exists():
+            files[editors] = json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
+        _write(files)
     say(f'Run it: crewkit run {path} -i topic="the tides"')
 
 
+def _starter(template: str, path: Path) -> str:
+    text = (Path(__file__).parent / template).read_text(encoding="utf-8")
+    module = f"{re.sub(r'[^A-Za-z0-9_]', '_', path.stem)}_tools"
+    words = {"@NAME@": path.stem, "@FILE@": str(path), "@MODULE@": module, "@SCHEMA@": "crew.schema.json"}
+    for word, value in words.items():
+        text = text.replace(word, value)
+    return text
+
+
+def _write(files: dict[Path, str]) -> None:
+    """Write new files, all or none."""
+    there = next((path for path in files if path.exists()), None)
+    if there:
+        raise InputError(f"{there} is there already. Choose another name, or move it away.")
+    for path, text in files.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("x", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            raise InputError(f"{path} cannot be written: {error.strerror}.") from error
+        say_spans([("wrote ", ""), (str(path), "bold")])
+
+
 @click.command(
-    epilog=examples("crewkit check crews/digest.py", "crewkit check my_package.crews:nightly --json")
+    epilog=examples(
+        "crewkit check crews/digest.py",
+        "crewkit check my_package.crews:nightly --json",
+        "crewkit check --schema > crew.schema.json",
+    )
 )
-@click.argument("target")
+@click.argument("target", required=False)
+@click.option("--schema", "as_schema", is_flag=True, help="Print the JSON Schema of crew.yaml, for editors.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was found as one JSON object.")
-def check(*, target: str, as_json: bool) -> None:
+def check(*, target: str | None, as_schema: bool, as_json: bool) -> None:
     """Find the mistakes in the crew that TARGET names, without running it, and show what it may do."""
+    if as_schema:
+        from crewkit.crew.yaml_schema import schema
+
+        click.echo(json.dumps(schema(), indent=1, ensure_ascii=False))
+        return
+    if not target:
+        raise InputError("Name the crew to check: crewkit check path.py")
     crew = _loaded(target)
     jobs = list(crew.plan.jobs.values())
     warnings = [warning for job in jobs for warning in _warnings(crew, job)]

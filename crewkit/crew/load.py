@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from crewkit.crew.crew import Crew
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_YAML = (".yaml", ".yml")
 _OURS = str(Path(__file__).resolve().parent.parent) + os.sep
 _STDLIB = str(Path(os.__file__).resolve().parent) + os.sep
 
@@ -31,8 +32,8 @@ def load(target: str, cwd: Path | None = None) -> Crew:
     with a script, so that modules beside it can be imported.
 
     Args:
-        target: `path.py[:attr]`, `package.module[:attr]`, or a folder with a `crew.py`. Without `attr` it is
-            `crew`, or the only crew that is there.
+        target: `path.py[:attr]`, `path.yaml`, `package.module[:attr]`, or a folder with a `crew.py` or `crew.yaml`.
+            Without `attr` it is `crew`, or the only crew that is there.
         cwd: What paths are relative to; the working directory if left out.
 
     Raises:
@@ -41,7 +42,9 @@ def load(target: str, cwd: Path | None = None) -> Crew:
     """
     cwd = cwd or Path.cwd()
     place, attr = _split(target)
-    path = (cwd / place).absolute()
+    path = _written(cwd / place)
+    if path.suffix in _YAML and path.is_file():
+        return _load_yaml(path, attr, place)
     if _is_module(place) and (path / "__init__.py").is_file() and not (path / "crew.py").is_file():
         module = _import_module(place, cwd, target)
     elif path.is_dir():
@@ -49,12 +52,30 @@ def load(target: str, cwd: Path | None = None) -> Crew:
     elif path.is_file() and path.suffix == ".py":
         module = _import_file(path, cwd)
     elif path.is_file():
-        raise InputError(f"{place} is not a Python file. A crew is written in Python: path.py[:attr].")
+        raise InputError(
+            f"{place} is neither Python nor YAML. A crew is written in path.py[:attr] or path.yaml."
+        )
     elif _is_module(place):
         module = _import_module(place, cwd, target)
     else:
         raise InputError(f"There is no file {place}.{_near_files(path, cwd)}")
     return _pick(module, attr, place)
+
+
+def _written(path: Path) -> Path:
+    """Return the YAML file of a folder that has no crew in Python."""
+    folder = path.absolute()
+    written = folder / "crew.yaml"
+    return written if written.is_file() and not (folder / "crew.py").is_file() else folder
+
+
+def _load_yaml(path: Path, attr: str, place: str) -> Crew:
+    from crewkit.crew.yaml import load_yaml
+
+    if attr:
+        raise InputError(f"{place} holds one crew: leave out ':{attr}'.")
+    _on_path(path.parent)
+    return load_yaml(path)
 
 
 def _split(target: str) -> tuple[str, str]:

@@ -21,6 +21,6 @@ def test_python_m_crewkit_is_the_console_script(folder):
     assert entry.value == "crewkit.cli.main:main"
 
 
-@pytest.mark.parametrize("name", ["py.typed", "cli/help.txt", "cli/starter.py.txt"])
+@pytest.mark.parametrize("name", ["py.typed", "cli/help.txt", "cli/starter.py.txt", "cli/starter.yaml.txt"])
 def test_files_that_are_no_python_belong_to_the_package(name):
     assert (files("crewkit") / name).is_file()

@@ -173,8 +173,8 @@ def test_a_file_that_is_no_text_is_an_error_of_the_file(data, tmp_path):
 
 
 def test_a_file_of_another_kind_is_refused(write, tmp_path):
-    write("crew.yaml", "a: 1")
-    assert failure("crew.yaml", tmp_path).startswith("crew.yaml is not a Python file.")
+    write("crew.txt", "a: 1")
+    assert failure("crew.txt", tmp_path).startswith("crew.txt is neither Python nor YAML.")
 
 
 def test_an_empty_target_is_refused(tmp_path):

@@ -1,6 +1,7 @@
 """Every code block of the README and the docs is run, in order, in a folder of its document's own.
 
 - ```` ```python ```` whose first line is `# name.py` is saved under that name; every python block is executed.
+- ```` ```yaml ```` begins with `# name.yaml` and is saved under that name.
 - ```` ```console ```` holds commands after `$ `, and what they print; `…` stands for anything, `r-…` and `a-…` for
   any id; `# exit 3` after a command is the exit code it must have.
 - ```` ```text ```` and ```` ```json ```` are shown, not run; so are `mermaid` drawings.
@@ -112,6 +113,10 @@ def test_the_code_in_the_document_runs(document: Path, tmp_path: Path):
             continue
         if kind == "python":
             run_python(block, tmp_path, where)
+        elif kind == "yaml":
+            name = re.match(r"# ([\w/]+\.yaml)\n", block)
+            assert name, f"{where}: say in the first line under which name it is saved: # crew.yaml"
+            (tmp_path / name[1]).write_text(block, encoding="utf-8")
         elif kind == "console":
             run_console(block, tmp_path, where, ids)
         elif kind == "sh":

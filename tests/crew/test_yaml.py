@@ -1,0 +1,241 @@
+import json
+import subprocess
+import sys
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from crewkit import Capable, Crew, Limits, Route
+from crewkit.crew.load import load
+from crewkit.crew.yaml import load_yaml
+from crewkit.crew.yaml_schema import schema
+from crewkit.errors import CrewkitError, DefinitionError, InputError
+
+TOOLS = '''
+from crewkit import Crew, Task, tool
+from pydantic import BaseModel
+
+class Brief(BaseModel):
+    title: str
+
+@tool(effects=["write"], timeout=5)
+def store(text: str) -> str:
+    """Store a text."""
+    return text
+
+def look(topic: str) -> str:
+    """Look a topic up."""
+    return topic
+
+def good(brief):
+    return None
+
+def late(topic: str) -> bool:
+    return topic == "x"
+
+inner = Crew([Task("one", do=look)], inputs=["topic"])
+not_callable = 3
+'''
+
+WHOLE = """
+name: whole
+inputs: {topic: What it is about., days: {type: int, default: 7}}
+model: strong
+models:
+  strong: offline
+  cheap: {model: [offline], usd: [1, 2], capabilities: [tools], fallback: [strong]}
+tools:
+  look: {use: "my_tools:look", effects: read, timeout: 9}
+  keep: my_tools:store
+agents:
+  Finder: {goal: Find., tools: [look], model: {capable: [tools], prefer: cheap}, limits: {steps: 3}}
+  second: {role: Writer, goal: Write., tools: [keep], scope: [{tool: keep, approval: never}]}
+tasks:
+  find: {description: "Find {topic}.", agent: Finder, output: {title: str, hits: "list[str] | null"}}
+  kind: {do: "my_tools:look", when: "topic == 'x'"}
+  other: {do: "my_tools:inner", when: "my_tools:late"}
+  write: {description: Write., agent: second, needs: [find, {any_of: [kind, other]}], output: "my_tools:Brief",
+          guardrails: ["my_tools:good"], timeout: 20, on_failure: skip, limits: {usd: 1, tokens: null}}
+limits: {usd: 2, seconds: null}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "my_tools", raising=False)
+    (tmp_path / "my_tools.py").write_text(TOOLS)
+    return tmp_path
+
+
+def written(folder: Path, text: str) -> Crew:
+    (folder / "crew.yaml").write_text(text)
+    return load_yaml(folder / "crew.yaml")
+
+
+def test_a_file_makes_the_same_definitions_as_python(folder):
+    crew = written(folder, WHOLE)
+    jobs = crew.plan.jobs
+    assert (crew.name, crew.model, crew.limits) == ("whole", "strong", Limits(usd=2, seconds=None))
+    assert crew.models["cheap"] == Route(["offline"], usd=(1, 2), capabilities=["tools"], fallback=["strong"])
+    assert crew.plan.inputs["days"].default == 7
+    finder, writer = jobs["find"].agent, jobs["write"].agent
+    assert (finder.role, finder.model, finder.limits.cap("steps")) == (
+        "Finder",
+        Capable("tools", prefer="cheap"),
+        3,
+    )
+    assert (writer.role, [grant.approval for grant in writer.scope]) == ("Writer", ["never"])
+    look, keep = finder.tools[0], writer.tools[0]
+    assert (look.name, look.effects, look.timeout) == ("look", ("read",), 9)
+    assert (keep.name, keep.effects, keep.timeout) == ("keep", ("write",), 5)
+    assert jobs["write"].after == "find, one of kind or other"
+    task = jobs["write"].task
+    assert (task.timeout, task.on_failure, task.limits) == (20, "skip", Limits(usd=1, tokens=None))
+    assert task.output_type.__name__ == "Brief"
+    assert jobs["find"].output.load({"title": "a", "hits": None}).hits is None
+    assert jobs["kind"].when.says == "topic == 'x'"
+    assert jobs["other"].when.says == "late()"
+    assert jobs["other"].kind == "crew"
+
+
+def test_a_crew_in_a_file_does_a_task_of_another(folder):
+    (folder / "inner.yaml").write_text("inputs: [topic]\ntasks: {one: {do: 'my_tools:look'}}")
+    crew = written(folder, "inputs: [topic]\ntasks: {outer: {do: inner.yaml}}")
+    assert crew.run_sync({"topic": "tides"}).output == "tides"
+
+
+def test_a_folder_with_a_yaml_file_is_a_target(folder):
+    written(folder, "tasks: {one: {do: 'my_tools:inner'}}\ninputs: [topic]")
+    assert load(".").name == load("crew.yaml").name == "crew"
+    with pytest.raises(InputError, match="holds one crew"):
+        load("crew.yaml:crew")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "tasks:\n  a:\n    description: x\n    agnt: b",
+            "line 4: tasks.a has no field 'agnt'. Did you mean 'agent'?",
+        ),
+        ("nmae: x\ntasks: {}", "line 1: there is no section 'nmae'. Did you mean 'name'?"),
+        ("tasks:\n  a: {do: 'my_tools:lok'}", "line 2: there is no 'lok' in my_tools. Did you mean 'look'?"),
+        ("tasks:\n  a: {do: 'no_such:x'}", "line 2: no_such cannot be imported: ModuleNotFoundError"),
+        ("tasks:\n  a: {do: look}", "line 2: 'look' names no code: write module:function."),
+        ("tools:\n  a: {use: 'my_tools:not_callable'}\ntasks: {}", "line 2: "),
+        (
+            "agents:\n  A: {role: B}\ntasks: {}",
+            "line 2: agents.A: missing 1 required positional argument: 'goal'.",
+        ),
+        ("agents:\n  A: {goal: g, tools: [nothing]}\ntasks: {}", "line 2: there is no tool 'nothing'."),
+        (
+            "inputs: [topic]\nagents: {A: {goal: g}}\ntasks:\n  a: x\n  b: {description: y, needs: [c]}",
+            "line 5: Task 'b' needs 'c'",
+        ),
+        (
+            "agents: {A: {goal: g}}\ntasks:\n  a:\n    description: x\n    output: {n: itn}",
+            "line 5: 'itn' is no type.",
+        ),
+        ("tasks: [a]", "line 1: tasks is no mapping."),
+        ("tasks:\n  a: x\n  a: y", "line 3: 'a' stands twice."),
+        ("a: [1", "line 1: "),
+        ("- 1", "holds no mapping"),
+        ("limits: {usd: -1}\ntasks: {}", "line 1: Limits(usd=-1): a cap is a number above 0"),
+        (
+            "tasks: !!python/object/apply:os.system ['echo']",
+            "line 1: the tag '!!python/object/apply:os.system'",
+        ),
+        ("", "has no tasks"),
+    ],
+)
+def test_a_mistake_is_said_with_its_line(folder, text, said):
+    with pytest.raises(DefinitionError) as caught:
+        written(folder, text)
+    assert str(caught.value).startswith("crew.yaml")
+    assert said in str(caught.value)
+
+
+def test_aliases_that_multiply_are_refused(folder):
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
+    with pytest.raises(DefinitionError, match="holds more than 20,000 values"):
+        written(folder, "\n".join(lines))
+
+
+def test_durations_are_written_with_their_unit():
+    from crewkit.crew.yaml import duration
+
+    assert [duration(text) for text in ("30s", "1.5h", "7d", "signed", 5)] == [
+        timedelta(seconds=30),
+        timedelta(hours=1.5),
+        timedelta(days=7),
+        "signed",
+        5,
+    ]
+
+
+def test_only_the_modules_that_a_file_names_are_imported(folder):
+    (folder / "crew.yaml").write_text("inputs: [topic]\ntasks: {one: {do: 'my_tools:look'}}")
+    (folder / "other.py").write_text("raise SystemExit('imported')")
+    (folder / "yaml_tools.py").write_text("raise SystemExit('imported')")
+    code = "import sys; from crewkit.crew.load import load; load('crew.yaml'); "
+    code += "print('my_tools' in sys.modules, 'litellm' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    assert done.stdout.split() == ["True", "False"], done.stderr
+
+
+def test_the_schema_for_editors_takes_what_the_reader_takes():
+    validator = Draft202012Validator(schema())
+    Draft202012Validator.check_schema(schema())
+    starter = Path(__file__).parents[2] / "crewkit/cli/starter.yaml.txt"
+    for text in (WHOLE, starter.read_text().replace("@NAME@", "n").replace("@MODULE@", "m")):
+        errors = [error.message for error in validator.iter_errors(yaml.safe_load(text))]
+        assert not errors
+    for wrong in ({}, {"tasks": {"a": {"needz": []}}}, {"tasks": {}, "limits": {"usd": "x"}}):
+        assert not validator.is_valid(wrong)
+    assert "placeholders" in json.dumps(schema())
+
+
+@given(
+    st.text(max_size=200)
+    | st.recursive(
+        st.none() | st.integers() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(
+                    [
+                        "tasks",
+                        "agents",
+                        "tools",
+                        "a",
+                        "needs",
+                        "do",
+                        "goal",
+                        "description",
+                        "limits",
+                        "inputs",
+                        "models",
+                        "scope",
+                    ]
+                ),
+                inner,
+                max_size=4,
+            )
+        ),
+        max_leaves=20,
+    ).map(json.dumps)
+)
+def test_whatever_a_file_holds_it_is_a_crew_or_an_error_of_ours(tmp_path_factory, text):
+    file = tmp_path_factory.mktemp("yaml") / "crew.yaml"
+    file.write_text(text, encoding="utf-8", errors="surrogatepass")
+    with suppress(CrewkitError):
+        assert isinstance(load_yaml(file), Crew)

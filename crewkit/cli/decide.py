@@ -28,7 +28,8 @@ from crewkit.core.clock import timestamp
 from crewkit.core.events import Draft, Event
 from crewkit.errors import InputError, RunBusy, did_you_mean
 from crewkit.journal.base import Write
-from crewkit.journal.read import Pending, pending
+from crewkit.journal.forget import standing
+from crewkit.journal.read import Pending, beginning, pending
 
 if TYPE_CHECKING:
     from crewkit.journal.base import Journal
@@ -39,6 +40,7 @@ _TELLING = (
     "approval.requested",
     "approval.decided",
     "run.started",
+    "run.forked",
     "run.resumed",
     "run.paused",
     "run.finished",
@@ -255,9 +257,9 @@ def _end(journal: Journal, run: str) -> None:
 
 
 def _report(events: list[Event]) -> dict[str, Any]:
-    started = next((event.data for event in events if event.type == "run.started"), dict[str, Any]())
-    last = {event.path: event.data for event in events if event.type == "task.finished"}
-    names = [str(task.get("name")) for task in started.get("tasks", [])]
+    counted = standing(events).events
+    last = {event.path: event.data for event in counted if event.type == "task.finished"}
+    names = [str(task.get("name")) for task in beginning(events).get("tasks", [])]
     status = {name: str((last.get(name) or {}).get("status", "")) for name in names}
     return {
         "completed": [name for name in names if status[name] == "completed"],

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from crewkit.cli.text import call_text, count, duration, money, number, one_line
 from crewkit.core.events import Event
+from crewkit.journal.forget import touches
 from crewkit.journal.read import outcome
 
 Span = tuple[str, str]
@@ -94,7 +95,7 @@ class Progress:
     def add(self, event: Event) -> None:
         """Take an event in."""
         self.run = event.run
-        if event.seg != self._seg and event.type in ("run.started", "run.resumed"):
+        if event.seg != self._seg and event.type in ("run.started", "run.forked", "run.resumed"):
             self.earlier += self._now - self.began
             self._seg, self.began = event.seg, event.t
         if event.seg == self._seg and event.seq:
@@ -104,10 +105,12 @@ class Progress:
             case "run.started":
                 self.crew = str(data.get("crew", ""))
                 self.limits = data.get("limits") or {}
-                for task in data.get("tasks") or ():
-                    name, needs = str(task.get("name")), tuple(map(str, task.get("needs") or ()))
-                    agent = str(task.get("agent") or "")
-                    self.tasks[name] = TaskView(name, needs, "" if agent == name else agent)
+                self._know(data)
+            case "run.forked":
+                self.earlier = 0.0
+                self.tokens = self.steps = 0
+                self.usd, self.unpriced = 0.0, False
+                self._resume(data)
             case "run.resumed":
                 self._resume(data)
             case "run.paused":
@@ -133,12 +136,27 @@ class Progress:
         """Return how many tasks the crew has."""
         return sum("/" not in path for path in self.tasks)
 
+    def _know(self, data: Data) -> None:
+        """Take in which tasks there are: a crew that changed may have others."""
+        before, listed = self.tasks, [_object(task) for task in data.get("tasks") or ()]
+        if listed:
+            self.tasks = {}
+        for task in listed:
+            name, needs = str(task.get("name")), tuple(map(str, task.get("needs") or ()))
+            agent = str(task.get("agent") or "")
+            view = self.tasks[name] = before.pop(name, None) or TaskView(name)
+            view.needs, view.agent = needs, "" if agent == name else agent
+            below = [path for path in before if path.startswith(f"{name}/")]
+            self.tasks |= {path: before.pop(path) for path in below}
+
     def _resume(self, data: Data) -> None:
         self.status = "running"
+        self._know(data)
         self.limits = {**self.limits, **_object(data.get("limits"))}
         for task in self.tasks.values():
-            if task.status in ("running", "asking"):
-                task.status, task.doing, task.began = "waiting", "", None
+            forgotten = any(touches(mark, task.path) for mark in data.get("forgets") or ())
+            if forgotten or task.status in ("running", "asking"):
+                task.status, task.doing, task.began, task.why = "waiting", "", None, ""
                 task.calls.clear()
 
     def _task_event(self, task: TaskView, event: Event) -> None:
@@ -202,10 +220,11 @@ class Progress:
                 model = f", model {', '.join(models_of(data))}" if data.get("models") else ""
                 what = f"crew '{self.crew}', {count(self.all(), 'task')}"
                 return [(f"run {event.run}", "bold"), (f"  {what}{model}", "")]
-            case "run.resumed":
+            case "run.forked" | "run.resumed":
+                how = f"is a fork of {forked_at(data)}" if event.type == "run.forked" else "goes on"
                 return [
                     (f"run {event.run}", "bold"),
-                    (f"  goes on: {self.done()} of {self.all()} tasks done", ""),
+                    (f"  {how}: {self.done()} of {self.all()} tasks done", ""),
                 ]
             case "task.started" if task:
                 return _marked("running", task, f"begins ({task.agent})" if task.agent else "begins")
@@ -302,6 +321,12 @@ _SAYINGS: Mapping[str, Callable[[Data], list[Span] | None]] = {
     "approval.decided": _decided,
     "note": _note,
 }
+
+
+def forked_at(data: Data) -> str:
+    """Say which run a fork shares, and up to where."""
+    where = ", ".join(map(str, data.get("at") or ())) or "its end"
+    return f"{data.get('origin')} at {where}"
 
 
 def models_of(started: Data) -> list[str]:

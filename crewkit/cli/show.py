@@ -152,7 +152,7 @@ def _followed(journal: Journal, run: str) -> Iterator[Event]:
                 after = max(after, event.seq)
                 if event.type in ("run.finished", "run.paused", "journal.damaged"):
                     ended = True
-                elif event.type in ("run.started", "run.resumed"):
+                elif event.type in ("run.started", "run.forked", "run.resumed"):
                     ended = False
                 yield event
         if ended:

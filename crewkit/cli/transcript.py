@@ -8,11 +8,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from crewkit.cli.progress import MARKS, Span, models_of
+from crewkit.cli.progress import MARKS, Span, forked_at, models_of
 from crewkit.cli.text import call_text, compact, count, cut, duration, money, number, one_line, safe
 from crewkit.core.events import Event
 from crewkit.core.messages import ChatMessage
-from crewkit.journal.read import Node, Totals, ending, messages, outcome, totals, tree
+from crewkit.journal.read import (
+    Node,
+    Totals,
+    beginning,
+    ending,
+    inherited,
+    messages,
+    origin,
+    outcome,
+    totals,
+    tree,
+)
 
 Data = Mapping[str, Any]
 
@@ -82,21 +93,29 @@ class Transcript:
     # The run
 
     def _heading(self) -> Iterator[Line]:
-        started = self._root.data("run.started")
+        started = beginning(self._root.events)
+        forked = origin(self._root.events)
         end = ending(self._root.events)
         used = totals(self._events)
         status = self._root.status
         yield Line(
-            [(f"run {self._events[0].run}", "bold"), (f"  crew {self._root.title}  ", ""), _status(status)]
+            [(f"run {self._events[-1].run}", "bold"), (f"  crew {self._root.title}  ", ""), _status(status)]
         )
         yield from _labelled("why", _why(status, end.why))
+        if forked:
+            by = f", by {forked.data['by']}" if forked.data.get("by") else ""
+            yield from _labelled("forked from", f"{forked_at(forked.data)}{by}, {_clock(forked, day=True)}")
+            for what in forked.data.get("edits") or ():
+                yield from _labelled("edited", str(what))
         for name, value in _object(started.get("inputs")).items():
             yield from _labelled("input", f"{name} = {cut(one_line(compact(value)), 200)}")
         yield from _labelled("models", ", ".join(models_of(started)))
         yield from _labelled(
-            "took", f"{duration(used.seconds)} of work, begun {_clock(self._events[0], day=True)}"
+            "took", f"{duration(used.seconds)} of work, begun {_clock(forked or self._events[0], day=True)}"
         )
         yield from _labelled("used", _used(used) or "nothing")
+        if forked:
+            yield from _labelled("inherited", _used(inherited(self._events)) or "nothing")
         yield from _labelled("limits", _caps(_object(started.get("limits"))))
         yield from _labelled(
             "crew file", f"{started.get('target') or 'none: begun from code'}, in {started.get('cwd')}"
@@ -499,8 +518,9 @@ def _of_the_run(event: Event) -> str:
         case "run.started":
             return f"started by pid {data.get('pid')} on {data.get('host')}"
         case "run.resumed":
-            changed = f"; changed since: {', '.join(data['changed'])}" if data.get("changed") else ""
-            return f"resumed by pid {data.get('pid')} on {data.get('host')}{changed}"
+            return f"resumed by pid {data.get('pid')} on {data.get('host')}{_changes(data)}"
+        case "run.forked":
+            return f"forked from {forked_at(data)} by pid {data.get('pid')} on {data.get('host')}{_changes(data)}"
         case "run.paused":
             reason = data.get("reason")
             return "paused: a person must decide" if reason == "approval" else f"paused: {reason}"
@@ -514,6 +534,14 @@ def _of_the_run(event: Event) -> str:
             return f"DAMAGED: nothing after event {data.get('after')} can be read: {data.get('why')}"
         case _:
             return ""
+
+
+def _changes(data: Data) -> str:
+    """Say what a fork or a resume found changed, and what it forgot."""
+    changed = data.get("changed")
+    names = [f"{name} ({what})" for name, what in _object(changed).items()]
+    said = f"; changed since: {', '.join(names)}" if names else ""
+    return said + (f"; begun again: {', '.join(data['forgets'])}" if data.get("forgets") else "")
 
 
 def _clock(event: Event, *, day: bool = False) -> str:

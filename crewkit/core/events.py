@@ -6,7 +6,8 @@ does not know; a key that does not apply is left out):
 | type | path | data |
 |---|---|---|
 | `run.started` | | `crew` (name), `target` (how to load it again, or null), `queue` (of the workers that it was handed over to), `inputs`, `models` {task: name}, `definitions` {task: hash}, `tasks` [{name, needs, any_of [[task]], when, until, agent, kind: agent/function/crew, on_failure}], `limits`, `given` (the caps that came with the run, not the crew), `agents` [{role, goal, model, tools}], `crewkit` (version), `cwd` |
-| `run.resumed` | | `pid`, `host`, `changed` [task], `limits`, `queue` (of the worker that does it) |
+| `run.resumed` | | `pid`, `host`, `changed` {task: what of it}, `forgets` [path] (what was recorded there before counts no longer), `limits`, `queue` (of the worker that does it); where they changed `models`, `definitions`, `tasks`, `agents`, as in `run.started` |
+| `run.forked` | | The first of a fork's own events: `origin` (run), `at` [path], `forgets` [path], `by`, `edits` [what was changed], `pid`, `host`, `inputs`, `limits`, `changed`; what changed of `run.started` as in `run.resumed` |
 | `run.paused` | | `reason`: approval, interrupted, error (`why`: no worker could go on); `approvals` [id]; `until` (RFC 3339: when it can go on by itself); `seen` (`seq` up to which it had read what others appended); `seconds` (active, of this segment) |
 | `run.finished` | | `status`: completed, failed, limit, denied, cancelled; `output` (JSON); `report` {completed: [task], failed: [{task, error}], skipped: [{task, why}], capped: [{task, why}]}; `why` (one sentence); `usage` {tokens, usd (null: unknown), steps, seconds} |
 | `run.signal` | | `signal`: cancel; `id`, `by`. Appended by other processes |

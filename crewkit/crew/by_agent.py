@@ -113,7 +113,7 @@ class Worker:
         known = self.walk.known(self.job, to)
         text = question_text(role, asked, earlier, self.walk.told, known, last=last)
         label = label_of(text, CREW | USER)
-        message = Message("question", role, to, thread, round, text, {"task": self.task}, label)
+        message = Message("question", role, to, thread, round, text, {"task": self.task, "at": at}, label)
         reply = await self.walk.bus.exchange(message, self._colleague(to, at).answer)
         return reply.content, reply.label
 
@@ -135,7 +135,7 @@ class Worker:
             said = f"{self.agent.role} could not answer: {error}"
         except (ModelError, Denied, RunError) as error:
             said = f"{self.agent.role} could not answer: {error}"
-        data, label = {"task": self.task}, desk.conversation.label
+        data, label = {"task": self.task, "at": question.data["at"]}, desk.conversation.label
         return Message(
             "answer", question.to, question.sender, question.thread, question.round, str(said), data, label
         )

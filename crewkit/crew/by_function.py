@@ -36,7 +36,7 @@ async def by_function(walk: Walk, job: Job, iteration: Iteration) -> Any:
         "arguments": shown,
         "effects": list(tool.effects if tool else UNDECLARED),
         "idempotent": repeatable,
-        "key": fingerprint(walk.run.id, at),
+        "key": walk.run.key(at, task=walk.path(job)),
         "fingerprint": mark,
     }
 

@@ -82,13 +82,14 @@ class Session:
         if message.kind == "report":
             data["data"] = {}  # the output stands in `task.finished`
         key = f"bus {message.thread} {message.round} {message.kind} {message.sender}"
+        if forgotten := self.run.forgotten(message.data.get("at") or message.thread):
+            key += f" {forgotten + 1}"
         self.run.record(
             "message.recorded",
             message.thread,
             self.run.redactor.data({"id": key, **data}),
             task=message.data.get("task") or message.thread.partition(" ")[0],
             agent=message.sender,
-            once=False,
             key=key,
         )
 

@@ -17,7 +17,7 @@ from crewkit.coordinator.bus import Bus
 from crewkit.coordinator.schedule import Outcome, Schedule
 from crewkit.core.label import NOTHING, UNKNOWN, USER, Label, shown
 from crewkit.core.limits import AGENT_LIMITS, CREW_LIMITS, TASK_LIMITS, Limits, Meter
-from crewkit.core.messages import COORDINATOR, fingerprint
+from crewkit.core.messages import COORDINATOR
 from crewkit.crew.by_agent import by_agent
 from crewkit.crew.by_crew import by_crew
 from crewkit.crew.by_function import by_function
@@ -293,7 +293,7 @@ class Walk:
             task,
             agent,
             at,
-            fingerprint(self.run.id, at),
+            self.run.key(at, task=task),
             self._session.memory.at(at, task, agent, label),
             deepcopy(dict(self.inputs)),
             lambda text: self.run.note(at, text, task=task, agent=agent),

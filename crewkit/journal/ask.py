@@ -41,7 +41,7 @@ class Question:
     told: Data = field(default_factory=dict[str, Any])
     """What else the person needs to decide: `reason`, `origins`, …"""
     attempt: int = 1
-    """Counts questions at one path."""
+    """Counts questions at one path; of an unknown outcome, the step's attempts."""
     expires: float = EXPIRES
     """Seconds that there are to decide."""
 
@@ -79,8 +79,13 @@ async def ask(run: Run, question: Question, tell: Callable[[], Awaitable[Data]] 
     Raises:
         Waiting: Nobody has decided yet.
     """
+    question = replace(question, attempt=_number(run, question))
     id, binding = question.id(run.id), question.binding(run.id)
     asked = run.asked(id)
+    shared = run.shared(f"{question.path}/ask", question.attempt)
+    if asked is None and shared is not None and question.kind == shared["kind"] == "output":
+        # A result that a person looked at before the run was forked; leave for a call is for one run alone.
+        id, asked, binding = shared["id"], shared, shared.get("binding", binding)
     if asked is None:
         if tell is not None:
             question = replace(question, told=question.told | await tell())
@@ -100,6 +105,12 @@ async def ask(run: Run, question: Question, tell: Callable[[], Awaitable[Data]] 
     if decided is None:
         raise Waiting([id])
     return _decision(run, id, asked, decided)
+
+
+def _number(run: Run, question: Question) -> int:
+    """Return the number of a question at its place: those that were forgotten count."""
+    forgotten = run.forgotten(question.path) if question.kind == "unknown" else 0
+    return run.forgotten(f"{question.path}/ask") + question.attempt - forgotten
 
 
 def _decision(run: Run, id: str, asked: Data, decided: Data) -> Decision:

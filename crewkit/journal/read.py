@@ -1,7 +1,8 @@
 """What a run's events tell: who did what and why, what it cost, what waits for a person, how it ended.
 
 Pure functions over events, for the command line and the page. Whatever an event lacks is left out, and what
-is not known is ignored: a newer or another writer may have made it.
+is not known is ignored: a newer or another writer may have made it. What a fork or a rerun forgot is left out,
+except of what it cost.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from typing import Any, cast
 
 from crewkit.core.events import Event, enclosing
 from crewkit.core.messages import ChatMessage
+from crewkit.journal.forget import standing
 
 Data = dict[str, Any]
 
 _OVER = ("completed", "cancelled", "denied")
+_CHANGEABLE = ("inputs", "models", "definitions", "tasks", "agents", "target", "cwd")
+"""What a fork or a resume may say anew of what `run.started` says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ class Totals:
             self.tools[outcome(data)] += 1
         if event.type != "model.finished":
             return
-        self.steps += "failed" not in data
+        self.steps += "failed" not in data and "edited_by" not in data
         usage = _object(data.get("usage"))
         self.input_tokens += int(usage.get("input_tokens") or 0)
         self.output_tokens += int(usage.get("output_tokens") or 0)
@@ -187,14 +191,14 @@ def pending(events: Iterable[Event]) -> list[Pending]:
     asked: dict[str, Pending] = {}
     decided: set[str] = set()
     over = False
-    for event in events:
+    for event in standing(events).events:
         data = event.data
         match event.type:
             case "approval.requested":
                 asked[_text(data, "id")] = _pending(event)
             case "approval.decided":
                 decided.add(_text(data, "id"))
-            case "run.started" | "run.resumed" | "run.paused":
+            case "run.started" | "run.forked" | "run.resumed" | "run.paused":
                 over = False
             case "run.finished":
                 over = data.get("status") in _OVER
@@ -204,18 +208,37 @@ def pending(events: Iterable[Event]) -> list[Pending]:
 
 
 def totals(events: Iterable[Event]) -> Totals:
-    """Add up what was used, in all, by task and by agent."""
-    whole = Totals()
-    spans: dict[tuple[str, str, str], tuple[float, float]] = {}
+    """Add up what was used, in all, by task and by agent. Of a fork, what it shares is not its own."""
+    events = list(events)
+    return _totals([event for event in events if event.run == events[-1].run])
+
+
+def inherited(events: Iterable[Event]) -> Totals:
+    """Add up what the runs used from which a run was forked, before it was."""
+    events = list(events)
+    return _totals([event for event in events if event.run != events[-1].run])
+
+
+def origin(events: Iterable[Event]) -> Event | None:
+    """Return how a run was forked from another: its `run.forked`; `None` where it was begun anew."""
+    events = list(events)
+    forks = (event for event in events if event.type == "run.forked" and event.run == events[-1].run)
+    return next(forks, None)
+
+
+def beginning(events: Iterable[Event]) -> Data:
+    """Return what a run began with, as forks and resumes have it: `run.started` with what they changed."""
+    data: Data = {}
     for event in events:
-        if event.type not in ("approval.decided", "run.signal"):
-            span = (event.seg, event.task, event.agent)
-            first, last = spans.get(span, (event.t, event.t))
-            spans[span] = (min(first, event.t), max(last, event.t))
-        for part in _parts(whole, event.task, event.agent):
-            part.add(event)
-    _add_seconds(whole, spans)
-    return whole
+        match event.type:
+            case "run.started":
+                data = {**event.data}
+            case "run.forked" | "run.resumed":
+                changed = {name: event.data[name] for name in _CHANGEABLE if name in event.data}
+                data |= {**changed, "limits": _object(data.get("limits")) | _object(event.data.get("limits"))}
+            case _:
+                pass
+    return data
 
 
 def ending(events: Iterable[Event]) -> Ending:
@@ -223,7 +246,7 @@ def ending(events: Iterable[Event]) -> Ending:
     status, why, data = "running", "", dict[str, Any]()
     for event in events:
         match event.type:
-            case "run.started" | "run.resumed":
+            case "run.started" | "run.forked" | "run.resumed":
                 status, why, data = "running", "", {}
             case "run.paused":
                 status, why, data = "paused", _text(event.data, "reason"), {}
@@ -273,8 +296,8 @@ def tree(events: Iterable[Event], *, alive: bool = True) -> Node:
     nodes = {"": Node("", "run")}
     questions: dict[str, str] = {}
     seg = ""
-    for event in events:
-        if event.type in ("run.started", "run.resumed"):
+    for event in standing(events).events:
+        if event.type in ("run.started", "run.forked", "run.resumed"):
             seg = event.seg
         path = event.path
         if event.type == "approval.requested":
@@ -288,6 +311,20 @@ def tree(events: Iterable[Event], *, alive: bool = True) -> Node:
     root = nodes[""]
     _settle(root, "" if not alive else seg)
     return root
+
+
+def _totals(events: Sequence[Event]) -> Totals:
+    whole = Totals()
+    spans: dict[tuple[str, str, str], tuple[float, float]] = {}
+    for event in events:
+        if event.type not in ("approval.decided", "run.signal"):
+            span = (event.seg, event.task, event.agent)
+            first, last = spans.get(span, (event.t, event.t))
+            spans[span] = (min(first, event.t), max(last, event.t))
+        for part in _parts(whole, event.task, event.agent):
+            part.add(event)
+    _add_seconds(whole, spans)
+    return whole
 
 
 def _pending(event: Event) -> Pending:

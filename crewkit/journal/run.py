@@ -6,16 +6,17 @@ import asyncio
 import logging
 import secrets
 import threading
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from crewkit.core.clock import Clock, SystemClock, timestamp
 from crewkit.core.events import Draft, Event
-from crewkit.core.messages import ChatMessage
+from crewkit.core.messages import ChatMessage, fingerprint
 from crewkit.errors import Denied, JournalError, ReplayError
 from crewkit.journal.base import Lease, Write
+from crewkit.journal.forget import standing
 from crewkit.journal.redact import Redactor
 from crewkit.journal.writer import Writer
 
@@ -75,6 +76,14 @@ class Run:
 
     Not a place for state: what is not in the journal is lost with the process. All methods belong to the event
     loop's thread; the disk is touched in the writer's.
+
+    Args:
+        writer: Makes the calls to the journal.
+        lease: The right to carry this run on.
+        redactor: Takes secrets out of what is recorded.
+        clock: Tells the time.
+        history: The events so far, those shared with other runs too.
+        forgets: Paths from which on the history is forgotten now; whoever opens the run records it.
     """
 
     def __init__(
@@ -85,6 +94,7 @@ class Run:
         redactor: Redactor | None = None,
         clock: Clock | None = None,
         history: Iterable[Event] = (),
+        forgets: Sequence[str] = (),
     ) -> None:
         self.id = lease.run
         self.seg = lease.seg
@@ -105,12 +115,16 @@ class Run:
         self._tasks: dict[str, _TaskIndex] = {}
         self._asked: dict[str, Data] = {}
         self._decisions: dict[str, Data] = {}
+        self._shared: dict[tuple[str, int], Data] = {}
+        """Path and attempt to a question of a run that this one was forked from."""
         self._buffer: list[Draft] = []
         self._timer: asyncio.TimerHandle | None = None
         self._broken: JournalError | None = None
         self.seen = 0
         """`seq` up to which all that others appended is known here."""
-        for event in history:
+        stands = standing(history, forgets)
+        self._forgotten = stands.attempts
+        for event in stands.events:
             self._index(event)
             self.seen = event.seq
 
@@ -124,15 +138,16 @@ class Run:
         *,
         task: str = "",
         agent: str = "",
-        attempt: int = 1,
+        attempt: int | None = None,
         once: bool = True,
         key: str | None = None,
     ) -> None:
         """Append an event. It is on its way to the disk within `GATHERING` seconds.
 
         Events recorded without an `await` between them are appended together or not at all. With `once`, an
-        event of this type, path and attempt that is there already is left as it is, so code that runs again
-        after a resume records nothing twice.
+        event of this type, path and attempt (or key) that is there already is left as it is, so code that runs
+        again after a resume records nothing twice. An attempt that is left out is the first, or the first after
+        those that were forgotten.
 
         Raises:
             JournalError: An earlier append failed; a journal with a hole must not go on.
@@ -140,8 +155,10 @@ class Run:
         if self._broken:
             raise self._broken
         index = self._tasks.setdefault(task, _TaskIndex())
-        if once and path:
-            mark = (type, path, attempt)
+        if attempt is None:
+            attempt = self.forgotten(path) + 1
+        if once and (path or key):
+            mark = (type, key, 0) if key else (type, path, attempt)
             if mark in index.recorded:
                 return
             index.recorded.add(mark)
@@ -234,12 +251,12 @@ class Run:
                 `do` raised `LostOutcome`.
         """
         index = self._tasks.setdefault(task, _TaskIndex())
-        attempt, begun = index.attempts.get(path, (0, {}))
-        if attempt and begun.get("fingerprint") != intent.get("fingerprint"):
+        attempt, begun = index.attempts.get(path, (self.forgotten(path), None))
+        if begun is not None and begun.get("fingerprint") != intent.get("fingerprint"):
             raise ReplayError(_divergence(self.id, path, begun, intent))
         if path in index.results:
             return index.results[path]
-        if attempt and not repeatable and path not in index.settled:
+        if begun is not None and not repeatable and path not in index.settled:
             raise UnknownOutcome(path, attempt)
         index.settled.discard(path)
         attempt += 1
@@ -275,7 +292,9 @@ class Run:
         if approval and not any(event.data.get("approval") == approval for event in appended):
             raise Denied(f"The approval {approval} was used already.", run_id=self.id, task=task)
 
-    def answer(self, path: str, kind: str, result: Data, *, task: str, agent: str, attempt: int = 1) -> None:
+    def answer(
+        self, path: str, kind: str, result: Data, *, task: str, agent: str, attempt: int | None = None
+    ) -> None:
         """Record the result of a step that was not begun, or never will be again."""
         self._tasks.setdefault(task, _TaskIndex()).results[path] = result
         self.record(f"{kind}.finished", path, result, task=task, agent=agent, attempt=attempt)
@@ -293,6 +312,16 @@ class Run:
         """Return what a step said it would do, where it was begun in this process or an earlier one."""
         index = self._tasks.get(task)
         return index.attempts[path][1] if index and path in index.attempts else None
+
+    def key(self, path: str, *, task: str) -> str:
+        """Return the idempotency key of a step: the same for every attempt, another after it was forgotten."""
+        begun = self.begun(path, task=task) or {}
+        forgotten = self.forgotten(path)
+        return begun.get("key") or fingerprint(self.id, path, *([str(forgotten)] if forgotten else ()))
+
+    def forgotten(self, path: str) -> int:
+        """Return how many attempts at a path were forgotten: the next ones count on from there."""
+        return self._forgotten.get(path, 0)
 
     def holds(self, path: str, *, task: str) -> bool:
         """Say whether a step is finished, so that `step` answers from the journal."""
@@ -347,6 +376,10 @@ class Run:
     def asked(self, id: str) -> Data | None:
         """Return what a person was asked under this id, if anybody was."""
         return self._asked.get(id)
+
+    def shared(self, path: str, attempt: int) -> Data | None:
+        """Return the question that a run from which this one was forked asked here, and that was answered there."""
+        return self._shared.get((path, attempt))
 
     def decision(self, id: str) -> Data | None:
         """Return what a person decided on an approval, and when (`ts`), if anybody has. The first decision counts."""
@@ -455,6 +488,8 @@ class Run:
                     self._tasks.pop(event.task, None)
             case "approval.requested":
                 self._asked[str(data.get("id"))] = data
+                if event.run != self.id:
+                    self._shared[event.path, event.attempt] = data
             case "approval.decided":
                 self._decisions.setdefault(str(data.get("id")), {**data, "ts": event.ts})
             case _ if event.path and event.task not in self.finished:
@@ -464,7 +499,9 @@ class Run:
 
     def _index_step(self, event: Event, data: Data) -> None:
         index = self._tasks.setdefault(event.task, _TaskIndex())
-        index.recorded.add((event.type, event.path, event.attempt))
+        exchanged = event.type == "message.recorded" and "kind" in data
+        place, attempt = (str(data["id"]), 0) if exchanged else (event.path, event.attempt)
+        index.recorded.add((event.type, place, attempt))
         match event.type:
             case "message.recorded" if "role" in data:
                 index.messages[data["id"]] = ChatMessage.from_data(data)

@@ -226,7 +226,7 @@ class Gateway:
             "arguments": wanted.arguments,
             "effects": list(tool.effects),
             "idempotent": tool.idempotent,
-            "key": fingerprint(self.run.id, path),
+            "key": self.run.key(path, task=self.task),
             "fingerprint": wanted.mark,
         }
 
@@ -299,7 +299,7 @@ class Gateway:
         text: str,
         path: str,
         mark: str,
-        attempt: int = 1,
+        attempt: int | None = None,
         label: Label | None = None,
     ) -> Data:
         """Record what a call came to that was not made, or not made again."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import NoneType
 
+from crewkit.agents.window import Window
 from crewkit.checks.scope import Scope
 from crewkit.core.limits import Limits
 from crewkit.errors import DefinitionError, expect
@@ -39,6 +40,8 @@ class Agent:
     """Longest answer of one model call."""
     temperature: float | None = None
     """`None`: the model's own default."""
+    window: Window = field(default_factory=Window)
+    """How much of a long conversation the model is sent; what is older is summarised."""
 
     def __post_init__(self) -> None:
         expect("Agent", "role", self.role, str, "a text")
@@ -49,6 +52,7 @@ class Agent:
         expect(where, "backstory", self.backstory, str, "a text")
         expect(where, "scope", self.scope, (Scope, NoneType), "a Scope: scope=Scope('search')")
         expect(where, "limits", self.limits, Limits, "a Limits: limits=Limits(tokens=50_000)")
+        expect(where, "window", self.window, Window, "a Window: window=Window(messages=100)")
         expect(where, "max_tokens", self.max_tokens, int, "a number of tokens")
         if not self.goal.strip():
             raise DefinitionError(f"{where} has no goal. Say in a sentence what it is after.")

@@ -14,8 +14,10 @@ from typing import Any
 
 from crewkit.agents.agent import Agent
 from crewkit.agents.conversation import Conversation
+from crewkit.agents.lookback import look_back
 from crewkit.agents.output import Output, WrongAnswer
 from crewkit.agents.prompt import system_prompt
+from crewkit.agents.summary import summary_request
 from crewkit.core.label import CREW, USER
 from crewkit.core.limits import Meter
 from crewkit.core.messages import ChatMessage, ToolCall
@@ -64,6 +66,8 @@ class Desk:
     review: str = ""
     """The question to the person who approves the output; empty: nobody does."""
     revisions: int = 3
+    summariser: Model | None = None
+    """Writes the summaries of a long conversation; `None`: they are taken from it without a model."""
 
     def record(self, type: str, path: str, data: Data) -> None:
         """Record an event of this agent's work."""
@@ -130,7 +134,8 @@ async def _think(desk: Desk, conversation: Conversation, turn: int) -> tuple[Ans
     last = bool(begun["last"]) if begun else desk.steps is not None and turn >= desk.steps
     if last:
         conversation.add(ChatMessage("user", LAST_STEP))
-    offered: Mapping[str, Tool] = {} if last else desk.gateway.tools
+    await _fit(desk, conversation)
+    offered: Mapping[str, Tool] = {} if last else dict(desk.gateway.tools)
     request = Request(
         conversation.window(),
         tuple(ToolSpec(t.name, t.description, t.parameters, tuple(t.effects)) for t in offered.values()),
@@ -163,22 +168,80 @@ async def _think(desk: Desk, conversation: Conversation, turn: int) -> tuple[Ans
     return answer, last
 
 
+async def _fit(desk: Desk, conversation: Conversation) -> None:
+    """Let a summary stand for the oldest messages where they no longer fit: a step, recorded like any other."""
+    run, path = desk.run, f"{conversation.path}/summary"
+    recorded = run.summary(path, task=desk.task)
+    before = conversation.written
+    if recorded is not None:
+        count = recorded[1] - (before is not None)
+    elif run.begun(f"{conversation.path}/model", task=desk.task):
+        return  # everything fitted then
+    else:
+        count = await conversation.surplus(_taken(desk))
+    if not count:
+        return
+    messages = conversation.oldest(count)
+    summary = conversation.summary
+    so_far = list(summary.lines)
+    conversation.digest(messages)
+    if recorded is not None:
+        written = recorded[0]
+        summary.read(written.content)
+    else:
+        if desk.summariser is not None:
+            summary.lines = await _summarise(desk, desk.summariser, so_far, messages) or summary.lines
+        written = summary.message()
+        ids = [message.id() for message in ([before] if before else []) + messages]
+        run.say(written, path, task=desk.task, agent=desk.agent.role, compressed_from=ids)
+    conversation.compress(written, count)
+    desk.gateway.tools.setdefault(look_back.name, look_back)
+
+
+async def _summarise(
+    desk: Desk, model: Model, so_far: list[str], messages: Sequence[ChatMessage]
+) -> list[str]:
+    """Have a model write the summary; nothing where it fails: then sentences stand for it."""
+    request = summary_request(so_far, messages)
+    try:
+        finished = await _metered(
+            desk, model, request, f"{desk.conversation.path}/summary", {"summary": True}
+        )
+    except ModelError:
+        return []
+    return desk.run.message(finished["message"], task=desk.task).content.splitlines()
+
+
+def _taken(desk: Desk) -> int:
+    """Return about how many tokens of what the model can be sent are not for the conversation."""
+    written = desk.conversation.written
+    tools = sum(estimate_tokens(t.description + str(t.parameters)) for t in desk.gateway.tools.values())
+    return desk.agent.max_tokens + tools + (2 * estimate_tokens(written.content) if written else 0)
+
+
 async def _ask_model(desk: Desk, request: Request, conversation: Conversation, *, last: bool) -> Data:
-    run, path = desk.run, f"{conversation.path}/model"
+    more = {"messages": conversation.sent(), "last": last}
+    model, route = _routed(desk, request, _estimate(request))
+    return await _metered(desk, model, request, f"{conversation.path}/model", more, route)
+
+
+async def _metered(
+    desk: Desk, model: Model, request: Request, path: str, more: Data, route: Data | None = None
+) -> Data:
+    """Ask a model: a step within the limits."""
+    run = desk.run
     tokens = _estimate(request)
-    model, route = _routed(desk, request, tokens)
     price = _price(model, tokens, request.max_tokens)
     replayed = run.holds(path, task=desk.task)
     held = None if replayed else await desk.meter.reserve(tokens + request.max_tokens, price)
     intent: Data = {
-        "model": route["model"] if route else desk.model.name,
+        "model": route["model"] if route else model.name,
         **({"route": route} if route else {}),
         "fingerprint": request_fingerprint(request),
-        "messages": conversation.sent(),
         "max_tokens": request.max_tokens,
         "temperature": request.temperature,
         "reserved": {"tokens": tokens + request.max_tokens, "usd": price},
-        "last": last,
+        **more,
     }
 
     async def do(attempt: int) -> Data:

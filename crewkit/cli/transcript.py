@@ -247,7 +247,7 @@ class Transcript:
         yield from self._others(node, indent)
         started, answered = node.data("model.started"), node.data("model.finished")
         sent = _object(started.get("messages"))
-        dropped = f", {sent['dropped']} older ones left out" if sent.get("dropped") else ""
+        dropped = f", {sent['dropped']} older ones in a summary" if sent.get("dropped") else ""
         temperature = started.get("temperature")
         warm = f", temperature {temperature}" if temperature is not None else ""
         new = f"{count(int(sent.get('count') or 0), 'message')}, {len(sent.get('new') or ())} of them new"

@@ -17,9 +17,9 @@ does not know; a key that does not apply is left out):
 | `iteration.finished` | task, task#n | `number`, `output`, `label` |
 | `agent.started` | task/0 | `role`, `model`, `tools` [name], `limits` |
 | `agent.finished` | task/0 | `status`, `turns` |
-| `message.recorded` | where it arose | `id`, and for a chat message `role, content, tool_calls, tool_call_id, label`; for one on the bus `kind, sender, to, thread, round, content, data, label`. A `label` says where it is from: {trusted, sources} |
+| `message.recorded` | where it arose | `id`, and for a chat message `role, content, tool_calls, tool_call_id, label`; where it stands for others from now on `compressed_from` [id] (a summary; the one before it comes first); for one on the bus `kind, sender, to, thread, round, content, data, label`. A `label` says where it is from: {trusted, sources} |
 | `round.closed` | thread | `thread`, `rounds`, `cap`, `why` |
-| `model.started` | …/turn/model | `model`, `route` {`asked`, `order`: [route], `model`, `considered` [{route, why}]} where a model table chose, `fingerprint`, `messages` {`new`: [id], `count`: sent in all, `dropped`: left out of the middle}, `max_tokens`, `temperature`, `reserved` {tokens, usd} |
+| `model.started` | …/turn/model | `model`, `route` {`asked`, `order`: [route], `model`, `considered` [{route, why}]} where a model table chose, `fingerprint`, `messages` {`new`: [id], `count`: sent in all, `dropped`: left out of the middle, `summary`: id of what stands for them}, `max_tokens`, `temperature`, `reserved` {tokens, usd} |
 | `model.finished` | same | `model` (that answered), `route` (of the table), `message` (id), `finish_reason`, `usage` {input_tokens, output_tokens, cached_tokens}, `usd` (null: unknown price), `seconds`, `fingerprint`; or `failed` {type, message} |
 | `decision.made` | …/turn | `offered` [tool], `withheld` [{tool, by, why}], `chosen` [{id, tool, arguments}], `text`, `temperature`, `budget` {tokens, usd, steps, seconds left; null: no cap} |
 | `tool.checked` | …/tool:i | `tool`, `arguments`, `verdict`: allow, deny, ask, `by`: known, arguments, scope, approval…, `why` |

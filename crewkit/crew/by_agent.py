@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, Any
 from crewkit.agents.agent import Agent
 from crewkit.agents.conversation import Conversation
 from crewkit.agents.delegate import ask_colleague, for_colleagues
+from crewkit.agents.lookback import look_back, pin_fact
 from crewkit.agents.loop import Desk, work
 from crewkit.agents.prompt import UPSTREAM_CHARS, assignment_text, question_text, shorten
 from crewkit.checks.scope import Scope, granted
 from crewkit.core.label import CREW, USER, Label, label_of, shown
 from crewkit.core.limits import AGENT_LIMITS, TASK_LIMITS, Meter
 from crewkit.core.messages import COORDINATOR, Message
+from crewkit.core.verdict import Allow
 from crewkit.crew.compile import Job
 from crewkit.crew.exchange import give
 from crewkit.crew.iteration import Iteration
 from crewkit.errors import Denied, LimitExceeded, ModelError, RunError
 from crewkit.models.base import Model
+from crewkit.models.tokens import TokenCounter
 from crewkit.tools.gateway import Gateway
 from crewkit.tools.tool import Tool
 
@@ -71,15 +74,20 @@ class Worker:
                 withheld.append({"tool": tool.name, "by": "limit", "why": f"depth {self.depth} reached"})
             else:
                 offered[tool.name] = self._bound(tool)
-        conversation = Conversation(walk.run, task, agent.role, f"{self.path}/0")
+        counter = TokenCounter(model)
+        conversation = Conversation(walk.run, task, agent.role, f"{self.path}/0", agent.window, counter)
         gateway = Gateway(
             walk.run,
             task,
             agent.role,
             offered,
-            lambda wanted: self.scope.check(wanted.tool),
+            lambda wanted: Allow() if wanted.tool is look_back else self.scope.check(wanted.tool),
             lambda at, label: walk.context(at, task, agent.role, label),
-            {ask_colleague.name: lambda data, at: self._ask(conversation, data, at)},
+            {
+                ask_colleague.name: lambda data, at: self._ask(conversation, data, at),
+                look_back.name: lambda data, at: conversation.look_back(data["query"]),
+                pin_fact.name: lambda data, at: conversation.pin(),
+            },
             lambda _arguments: conversation.label,
         )
         meter = Meter("", AGENT_LIMITS, (walk.task_meter(self.job), walk.agent_meter(agent)))
@@ -155,6 +163,7 @@ async def by_agent(walk: Walk, job: Job, iteration: Iteration) -> Any:
         guardrails=task.guardrails,
         review=task.question,
         revisions=task.revisions,
+        summariser=walk.summariser(path),
     )
     text = assignment_text(
         job.name,

@@ -72,6 +72,8 @@ def model_specs(
     for job in crew.plan.jobs.values():
         if job.kind == "agent" and job.agent is not None:
             specs[prefix + job.name] = job.task.model or job.agent.model or base
+            if job.agent.window.model:
+                specs[f"{prefix}{job.name}@summary"] = job.agent.window.model
         elif isinstance(job.task.do, Crew):
             specs |= model_specs(job.task.do, options, f"{prefix}{job.name}/", named)
     own = {role: agent.model or named for role, agent in crew.plan.agents.items()} | {COORDINATOR: named}

@@ -350,6 +350,10 @@ class Walk:
         """Return the model of an agent's task."""
         return self._session.models[defined(path)]
 
+    def summariser(self, path: str) -> Model | None:
+        """Return the model that summarises the long conversation of a task; `None` where none does."""
+        return self._session.models.get(f"{path}@summary")
+
     def colleague_model(self, role: str, job: Job) -> Model:
         """Return the model of a colleague: its own where it has one, otherwise that of the task it is asked about."""
         return self._session.models.get(defined(f"{self._prefix}@{role}")) or self.model(self.path(job))

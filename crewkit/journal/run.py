@@ -69,6 +69,8 @@ class _TaskIndex:
     verdicts: dict[str, Data] = field(default_factory=dict[str, Data])
     """Path to what a guardrail or a condition said there."""
     messages: dict[str, ChatMessage] = field(default_factory=dict[str, ChatMessage])
+    summaries: dict[str, tuple[str, int]] = field(default_factory=dict[str, tuple[str, int]])
+    """Path to the id of the summary that was written there, and how many messages it stands for."""
 
 
 class Run:
@@ -179,15 +181,36 @@ class Run:
             self._timer = self._loop.call_later(GATHERING, self._flush)
         self._buffer.append(draft)
 
-    def say(self, message: ChatMessage, path: str, *, task: str, agent: str) -> str:
-        """Record a chat message, once per task, and return its id."""
+    def say(
+        self, message: ChatMessage, path: str, *, task: str, agent: str, compressed_from: Sequence[str] = ()
+    ) -> str:
+        """Record a chat message, once per task, and return its id.
+
+        Args:
+            message: The message.
+            path: Where it arose.
+            task: The task's path.
+            agent: The agent's role.
+            compressed_from: Ids of the messages that this one stands for from now on.
+        """
         index = self._tasks.setdefault(task, _TaskIndex())
         id = message.id()
-        if id not in index.messages:
+        if compressed_from:
+            index.summaries[path] = (id, len(compressed_from))
+        if id not in index.messages or compressed_from:
             index.messages[id] = message
             data = {"id": id, **message.to_data()}
+            data |= {"compressed_from": list(compressed_from)} if compressed_from else {}
             self.record("message.recorded", path, data, task=task, agent=agent, once=False)
         return id
+
+    def summary(self, path: str, *, task: str) -> tuple[ChatMessage, int] | None:
+        """Return the summary that was recorded at a path, and how many messages it stands for."""
+        index = self._tasks.get(task)
+        if index is None or path not in index.summaries:
+            return None
+        id, count = index.summaries[path]
+        return index.messages[id], count
 
     def message(self, id: str, *, task: str) -> ChatMessage:
         """Return a recorded chat message of an unfinished task."""
@@ -505,6 +528,8 @@ class Run:
         match event.type:
             case "message.recorded" if "role" in data:
                 index.messages[data["id"]] = ChatMessage.from_data(data)
+                if summarised := data.get("compressed_from"):
+                    index.summaries[event.path] = (data["id"], len(summarised))
             case "model.started" | "tool.started":
                 index.attempts[event.path] = (event.attempt, data)
                 index.settled.discard(event.path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 from weakref import WeakKeyDictionary
@@ -83,6 +83,16 @@ class ChatModel:
         is_openai = self._url.host == "api.openai.com"
         self._encoder = Encoder(model, max_tokens="max_completion_tokens" if is_openai else "max_tokens")
         self._lanes: WeakKeyDictionary[asyncio.AbstractEventLoop, Lanes] = WeakKeyDictionary()
+
+    def context_window(self) -> int | None:
+        """Return how many tokens the model can be sent, `None` where that is unknown."""
+        return self._prices.context_window(self.name)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Count tokens by the model's own tokenizer. Blocks: litellm is imported for it."""
+        from crewkit.models.litellm import count_tokens
+
+        return count_tokens(self.name, texts)
 
     async def answer(self, request: Request, watch: Watch) -> Answer:
         """Send the request; return the whole answer.

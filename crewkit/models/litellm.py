@@ -19,6 +19,7 @@ from crewkit.errors import ModelError
 from crewkit.models.base import Answer, Request, Watch
 from crewkit.models.http import RETRYABLE, SHOWN, at_loop_end, is_loopback, refuse_real_model, seconds_until
 from crewkit.models.prices import Prices
+from crewkit.models.tokens import estimate_tokens
 from crewkit.models.wire import Assembly, Data, message_data, read_completion, tool_data
 
 
@@ -74,6 +75,14 @@ class LitellmModel:
         }
         if api_base and is_loopback(self._host) and not api_key:
             self._options["api_key"] = "none"  # litellm refuses to ask a server without a key
+
+    def context_window(self) -> int | None:
+        """Return how many tokens the model can be sent, `None` where that is unknown."""
+        return self._prices.context_window(self.name)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Count tokens by the model's own tokenizer. Blocks."""
+        return count_tokens(self.name, texts)
 
     async def answer(self, request: Request, watch: Watch) -> Answer:
         """Send the request by way of litellm; return the whole answer.
@@ -170,6 +179,19 @@ def embed_texts(
     if len(vectors) != len(texts):
         raise ModelError(f"Embedding model '{model}' gave {len(vectors)} vectors for {len(texts)} texts.")
     return vectors
+
+
+def count_tokens(model: str, texts: Sequence[str]) -> list[int]:
+    """Return the tokens of each text by the model's own tokenizer, as far as litellm brings it; nothing is fetched."""
+    _import()
+    import litellm
+
+    vendor = cast("Any", litellm)
+    vendor.disable_hf_tokenizer_download = True
+    try:
+        return [int(vendor.token_counter(model=model, text=text)) for text in texts]
+    except Exception:  # noqa: BLE001 - a vendor's call: an estimate is better than no answer
+        return [estimate_tokens(text) for text in texts]
 
 
 @cache

@@ -68,8 +68,8 @@ class Gateway:
     task: str
     """The task's path."""
     agent: str
-    tools: Mapping[str, Tool]
-    """What the agent was offered, by exact name."""
+    tools: dict[str, Tool]
+    """What the agent is offered, by exact name."""
     check: Callable[[Wanted], Verdict]
     """The scope, and whatever else has a say."""
     context: Callable[[str, Label], ToolContext]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from crewkit import Agent, Crew, Task, tool
-from crewkit.agents.conversation import KEPT, LONGEST
+from crewkit.agents.window import Window
 from crewkit.core.messages import ToolCall
 from crewkit.models.base import Answer, Request, Usage, Watch
 from crewkit.models.scripted import ScriptedModel, call
@@ -100,13 +100,13 @@ async def test_what_ends_python_itself_ends_the_run_and_nothing_hangs(make_optio
 
 async def test_turns_of_more_calls_than_the_window_is_kept_at_leave_the_window_all_the_same(make_options):
     def say(_: Request) -> Any:
-        return "Done." if len(model.requests) > 6 else [call("look")] * (KEPT + 20)
+        return "Done." if len(model.requests) > 6 else [call("look")] * 120
 
     model = ScriptedModel(say)
     agent = Agent("Worker", "Work.", tools=[look], model=model)
     assert (await Crew([Task("job", "Do it.", agent=agent)]).run({}, make_options())).ok
     for request in model.requests:
-        assert len(request.messages) <= LONGEST + 2
+        assert len(request.messages) <= Window().messages + 2
         calls = [c.id for m in request.messages for c in m.tool_calls]
         assert calls == [m.tool_call_id for m in request.messages if m.role == "tool"]
         assert request.messages[:2] == model.requests[0].messages[:2]

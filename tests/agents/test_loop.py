@@ -13,8 +13,8 @@ from inline_snapshot import snapshot
 from pydantic import AfterValidator, BaseModel
 
 from crewkit import Agent, Ask, Crew, Deny, Limits, Revise, Task, ToolError, tool
-from crewkit.agents.conversation import HEAD, KEPT, LONGEST
 from crewkit.agents.loop import LAST_STEP
+from crewkit.agents.window import HEAD, Window
 from crewkit.core.label import unfenced
 from crewkit.core.messages import ToolCall
 from crewkit.crew.crew import Input
@@ -406,7 +406,7 @@ async def test_a_long_conversation_stays_in_its_window_and_no_result_is_orphaned
     head = model.requests[0].messages[:HEAD]
     for request in model.requests:
         messages = request.messages
-        assert len(messages) <= LONGEST + 1
+        assert len(messages) <= Window().messages + 1
         assert messages[:HEAD] == head
         open_calls: list[str] = []
         for message in messages:
@@ -414,8 +414,8 @@ async def test_a_long_conversation_stays_in_its_window_and_no_result_is_orphaned
                 assert message.tool_call_id in open_calls
             elif message.role == "assistant":
                 open_calls = [c.id for c in message.tool_calls]
-    assert "older messages of this conversation are left out" in model.requests[-1].messages[HEAD].content
-    assert len(model.requests[-1].messages) >= KEPT
+    assert "oldest messages of this conversation" in model.requests[-1].messages[HEAD].content
+    assert len(model.requests[-1].messages) >= Window().messages - 20
 
 
 async def test_what_an_agent_is_told(make_options):

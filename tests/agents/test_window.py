@@ -76,7 +76,7 @@ async def test_every_dozen_messages_the_oldest_become_a_summary_that_can_be_expa
     old = expanded(made[-1].data["id"])
     assert len(old) + len(model.requests[-1].messages) - HEAD - 1 == 200
     assert [by_id[id]["role"] for id in old] == ["assistant", "tool"] * (len(old) // 2)
-    assert made[-1].data["label"] == {"trusted": False, "sources": ["crew", "tool look", "user"]}
+    assert made[-1].data["label"] == {"trusted": False, "sources": ["tool look"]}
     shown = model.requests[-1].messages[HEAD].content
     assert trusted_part(shown).startswith("[Summary of the ")
     assert "dull" not in trusted_part(shown), "what tools said is fenced in the summary too"

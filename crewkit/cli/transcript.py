@@ -12,18 +12,8 @@ from crewkit.cli.progress import MARKS, Span, forked_at, models_of
 from crewkit.cli.text import call_text, compact, count, cut, duration, money, number, one_line, safe
 from crewkit.core.events import Event
 from crewkit.core.messages import ChatMessage
-from crewkit.journal.read import (
-    Node,
-    Totals,
-    beginning,
-    ending,
-    inherited,
-    messages,
-    origin,
-    outcome,
-    totals,
-    tree,
-)
+from crewkit.journal.read import Totals, beginning, ending, inherited, messages, origin, outcome, totals
+from crewkit.journal.tree import Node, tree
 
 Data = Mapping[str, Any]
 

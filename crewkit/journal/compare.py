@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from crewkit.core.events import Event
+from crewkit.journal.forget import standing
 from crewkit.journal.read import totals
 
 Data = Mapping[str, Any]
@@ -78,7 +79,7 @@ def _key(value: Any) -> str:
 
 def _tasks(events: Sequence[Event]) -> dict[str, Data]:
     found: dict[str, dict[str, Any]] = {}
-    for event in events:
+    for event in standing(events).events:
         if event.type == "task.started":
             found[event.path] = {"status": "unfinished", "agent": event.data.get("agent")}
         elif event.type == "task.finished":
@@ -90,7 +91,8 @@ def _tasks(events: Sequence[Event]) -> dict[str, Data]:
 
 
 def _decisions(events: Sequence[Event]) -> dict[str, Data]:
-    return {event.path: _decision(event.data) for event in events if event.type == "decision.made"}
+    made = (event for event in standing(events).events if event.type == "decision.made")
+    return {event.path: _decision(event.data) for event in made}
 
 
 def _decision(data: Data) -> Data:

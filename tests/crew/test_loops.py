@@ -28,7 +28,7 @@ from crewkit import (
 from crewkit.core.events import Event
 from crewkit.core.label import unfenced
 from crewkit.journal.base import Journal
-from crewkit.journal.read import tree
+from crewkit.journal.tree import tree
 from crewkit.models.base import Request
 from crewkit.models.scripted import ScriptedModel
 

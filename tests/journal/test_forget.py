@@ -14,9 +14,10 @@ from crewkit.core.events import Event
 from crewkit.core.messages import ChatMessage
 from crewkit.journal.base import Lease
 from crewkit.journal.forget import covers, standing, touches
-from crewkit.journal.read import beginning, ending, inherited, origin, pending, totals, tree
+from crewkit.journal.read import beginning, ending, inherited, origin, pending, totals
 from crewkit.journal.run import Run
 from crewkit.journal.sqlite import SqliteJournal
+from crewkit.journal.tree import tree
 from crewkit.journal.writer import Writer
 
 # Which places a mark covers

@@ -6,7 +6,8 @@ import pytest
 
 from crewkit.core.events import Event
 from crewkit.core.messages import ChatMessage
-from crewkit.journal.read import Node, ending, exchanges, messages, pending, received, totals, tree
+from crewkit.journal.read import ending, exchanges, messages, pending, totals
+from crewkit.journal.tree import Node, received, tree
 
 
 class Script:

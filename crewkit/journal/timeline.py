@@ -1,0 +1,231 @@
+"""When what happened in a run: every node's bars on one clock, and the long idle stretches between them.
+
+Times are seconds since the run's first event, taken from the events' `ts`, which all processes share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from crewkit.core.events import Event
+from crewkit.journal.tree import Node
+
+Kind = Literal["work", "running", "failed", "interrupted", "retry", "wait", "pause"]
+"""`retry`: before a call is tried again; `wait`: for a person; `pause`: no process has the run in hand."""
+
+_OUTSIDE = ("approval.decided", "run.signal")
+"""What other processes append: no sign that the run is being worked on."""
+_LEAVES = ("model", "tool", "recall", "ask")
+_SHARE = 0.15
+"""An idle stretch longer than this part of the busy time is folded."""
+_SHORTEST = 2.0
+"""Seconds; a shorter idle stretch is never folded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A stretch of time in a node's life."""
+
+    start: float
+    end: float
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The run in the hands of one process."""
+
+    seg: str
+    start: float
+    end: float
+
+
+@dataclass(slots=True)
+class Timeline:
+    """A run on its clock."""
+
+    origin: str
+    """RFC 3339 time of second 0."""
+    end: float
+    segments: list[Segment] = field(default_factory=list[Segment])
+    folds: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
+    """Long stretches in which nothing was under way, to be drawn short."""
+    bars: dict[str, list[Bar]] = field(default_factory=dict[str, list[Bar]])
+    """Path of a node to its bars, in order."""
+
+    def scale(self, width: float, fold: float) -> Scale:
+        """Return the way from seconds to columns, each fold being this wide."""
+        return Scale(self, width, fold)
+
+
+class Scale:
+    """From seconds to places between 0 and a width; folds are short, everything else keeps its proportion."""
+
+    def __init__(self, timeline: Timeline, width: float, fold: float) -> None:
+        folds = timeline.folds
+        self._folds = folds
+        self._fold = min(fold, width / (3 * len(folds)) if folds else fold)
+        folded = sum(end - start for start, end in folds)
+        busy = max(timeline.end - folded, 1e-9)
+        self._per_second = max(width - self._fold * len(folds), 0) / busy
+
+    def __call__(self, seconds: float) -> float:
+        """Return the place of a moment."""
+        place, at = 0.0, 0.0
+        for start, end in self._folds:
+            if seconds <= start:
+                break
+            place += (start - at) * self._per_second
+            part = min((seconds - start) / (end - start), 1.0) if end > start else 1.0
+            place += part * self._fold
+            at = end
+            if seconds < end:
+                return place
+        return place + max(seconds - at, 0) * self._per_second
+
+
+def timeline(root: Node) -> Timeline:
+    """Return when what happened, from a run's tree."""
+    clock = _Clock(root)
+    found = Timeline(clock.origin, clock.end, clock.segments)
+    _place(root, clock, found.bars)
+    found.folds = _folds(found, root)
+    return found
+
+
+class _Clock:
+    """Reads the events' times, and knows which process had the run when."""
+
+    def __init__(self, root: Node) -> None:
+        events = root.all_events()
+        first = next((event for event in events if _moment(event.ts) is not None), None)
+        self.origin = first.ts if first else ""
+        self._zero = (_moment(self.origin) or 0.0) if first else 0.0
+        self._times = {event.seq: self._seconds(event) for event in events}
+        self.end = max(self._times.values(), default=0.0)
+        inside = [event for event in events if event.type not in _OUTSIDE]
+        self.segments = [
+            Segment(seg, start, end)
+            for seg, (start, end) in _extents((event.seg, self.at(event)) for event in inside).items()
+        ]
+        self._ends = {segment.seg: segment.end for segment in self.segments}
+
+    def at(self, event: Event) -> float:
+        """Return an event's second. A clock that was set back does not go before the start."""
+        return self._times[event.seq]
+
+    def end_of(self, seg: str) -> float:
+        """Return the last that was heard of a process."""
+        return self._ends.get(seg, self.end)
+
+    def _seconds(self, event: Event) -> float:
+        moment = _moment(event.ts)
+        return max(moment - self._zero, 0.0) if moment is not None else 0.0
+
+
+def _moment(ts: str) -> float | None:
+    try:
+        return datetime.fromisoformat(ts).timestamp()
+    except ValueError:
+        return None
+
+
+def _extents(moments: Iterable[tuple[str, float]]) -> dict[str, tuple[float, float]]:
+    found: dict[str, tuple[float, float]] = {}
+    for seg, at in moments:
+        start, end = found.get(seg, (at, at))
+        found[seg] = (min(start, at), max(end, at))
+    return found
+
+
+Extents = dict[str, tuple[float, float]]
+
+
+def _place(node: Node, clock: _Clock, bars: dict[str, list[Bar]]) -> tuple[Extents, list[Bar]]:
+    """Give a node and all below it their bars; return by process when it was at work, and its waits for people."""
+    extents = _extents((e.seg, clock.at(e)) for e in node.events if e.type not in _OUTSIDE)
+    waits: list[Bar] = []
+    for child in node.children:
+        below, waited = _place(child, clock, bars)
+        for seg, (start, end) in below.items():
+            mine = extents.get(seg, (start, end))
+            extents[seg] = (min(mine[0], start), max(mine[1], end))
+        waits += waited
+    if node.kind == "ask":
+        waits = bars[node.path] = _asked(node, clock)
+    elif node.attempts:
+        bars[node.path] = _tried(node, clock)
+    else:
+        bars[node.path] = _spanned(extents, waits, node.status, clock)
+    return extents, waits
+
+
+def _asked(node: Node, clock: _Clock) -> list[Bar]:
+    bars: list[Bar] = []
+    asked: Event | None = None
+    for event in node.events:
+        if event.type == "approval.requested":
+            asked = event
+        elif event.type == "approval.decided" and asked:
+            bars.append(Bar(clock.at(asked), clock.at(event), "wait"))
+            asked = None
+    return [*bars, Bar(clock.at(asked), clock.end, "wait")] if asked else bars
+
+
+def _tried(node: Node, clock: _Clock) -> list[Bar]:
+    bars: list[Bar] = []
+    for attempt in node.attempts:
+        start = clock.at(attempt.started)
+        end = clock.at(attempt.finished) if attempt.finished else clock.end_of(attempt.seg)
+        kind: Kind = "failed" if attempt.finished else "interrupted"
+        if attempt.status == "running":
+            kind = "running"
+        elif attempt.status in ("completed", "ok"):
+            kind = "work"
+        bars.append(Bar(start, end, kind))
+    for event in node.events:
+        if event.type == "retry.scheduled":
+            start = clock.at(event)
+            bars.append(Bar(start, start + float(event.data.get("seconds") or 0), "retry"))
+    return sorted(bars, key=lambda bar: bar.start)
+
+
+def _spanned(extents: Extents, waits: Sequence[Bar], status: str, clock: _Clock) -> list[Bar]:
+    """Return when a node was at work, and what kept it in between."""
+    bars: list[Bar] = []
+    for start, end in sorted(extents.values()):
+        if bars and start > (last := bars[-1].end):
+            waited = any(wait.start < start and wait.end > last for wait in waits)
+            bars.append(Bar(last, start, "wait" if waited else "pause"))
+        bars.append(Bar(start, end, "work"))
+    if waits and (last := max(wait.end for wait in waits)) > (bars[-1].end if bars else 0):
+        bars.append(Bar(bars[-1].end if bars else waits[0].start, last, "wait"))
+    if bars and status in ("running", "interrupted"):
+        kind: Kind = "running" if status == "running" else "interrupted"
+        bars[-1] = Bar(bars[-1].start, clock.end if kind == "running" else bars[-1].end, kind)
+    return bars
+
+
+def _folds(found: Timeline, root: Node) -> list[tuple[float, float]]:
+    """Return the long stretches in which no step was under way."""
+    busy: list[tuple[float, float]] = []
+    for node in root.walk():
+        if node.kind in _LEAVES or node.attempts:
+            busy += [(bar.start, bar.end) for bar in found.bars[node.path] if bar.kind != "wait"]
+    # The moments at which anything at all was recorded keep their surroundings apart.
+    busy += [(segment.start, segment.start) for segment in found.segments]
+    busy += [(segment.end, segment.end) for segment in found.segments]
+    gaps: list[tuple[float, float]] = []
+    at = 0.0
+    for start, end in sorted(busy):
+        if start > at:
+            gaps.append((at, start))
+        at = max(at, end)
+    if found.end > at:
+        gaps.append((at, found.end))
+    worked = found.end - sum(end - start for start, end in gaps)
+    least = max(worked * _SHARE, _SHORTEST)
+    return [(start, end) for start, end in gaps if end - start > least]

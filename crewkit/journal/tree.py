@@ -1,0 +1,230 @@
+"""A run's events arranged by path: run, task, turn, step, each with how it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from crewkit.core.events import Event, enclosing
+from crewkit.core.messages import ChatMessage
+from crewkit.journal.forget import standing
+from crewkit.journal.read import Totals, as_object, as_text, ending, outcome, totals
+
+Data = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at a step."""
+
+    number: int
+    seg: str
+    """The process that tried."""
+    status: str
+    """running, interrupted, completed, failed, or a tool's outcome."""
+    started: Event
+    finished: Event | None
+
+
+@dataclass(slots=True)
+class Node:
+    """A run, a task, a turn or a step, with all that happened in it."""
+
+    path: str
+    kind: str
+    """run, task, iteration (from the second), turn, model, tool, recall, ask, inbox, offer or step."""
+    title: str = ""
+    status: str = ""
+    """running, paused, waiting (for a person), interrupted, completed, failed, skipped, a tool's outcome, or
+    a decision: approve, deny."""
+    task: str = ""
+    agent: str = ""
+    events: list[Event] = field(default_factory=list[Event])
+    """Its own, without its children's."""
+    children: list[Node] = field(default_factory=list["Node"])
+    attempts: list[Attempt] = field(default_factory=list[Attempt])
+    """Of a model or tool step: the tries, the newest last."""
+
+    def walk(self) -> Iterator[Node]:
+        """Yield this node and all below it, in order."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+    def all_events(self) -> list[Event]:
+        """Return the events of this node and all below it, in order."""
+        events = (event for node in self.walk() for event in node.events)
+        return sorted(events, key=lambda event: event.seq)
+
+    def newest(self, *types: str) -> Event | None:
+        """Return its newest own event of these types."""
+        return next((event for event in reversed(self.events) if event.type in types), None)
+
+    def data(self, *types: str) -> Data:
+        """Return what its newest own event of these types says; nothing where there is none."""
+        event = self.newest(*types)
+        return event.data if event else {}
+
+    @property
+    def decision(self) -> Data:
+        """What the agent decided in this turn: `offered`, `withheld`, `chosen`, `text`, `budget`."""
+        return self.data("decision.made")
+
+    @property
+    def first(self) -> Event | None:
+        """The first event of this node or below."""
+        return min(
+            (e for node in self.walk() for e in node.events), key=lambda event: event.seq, default=None
+        )
+
+    @property
+    def last(self) -> Event | None:
+        """The last event of this node or below."""
+        return max(
+            (e for node in self.walk() for e in node.events), key=lambda event: event.seq, default=None
+        )
+
+    @property
+    def totals(self) -> Totals:
+        """What it used, with all below it."""
+        return totals(self.all_events())
+
+
+def received(step: Node, known: dict[str, ChatMessage]) -> str:
+    """Return what a tool gave back, whole; `known` are the run's messages."""
+    data = step.data("tool.finished")
+    message = known.get(as_text(data, "message"))
+    return as_text(data, "full") or (
+        message.content if message else as_text(as_object(data.get("error")), "message")
+    )
+
+
+def tree(events: Iterable[Event], *, alive: bool = True) -> Node:
+    """Arrange a run's events by path: run, task, turn, step; sub-crews and delegations under their step.
+
+    Args:
+        events: All the events of the run.
+        alive: A process carries the run on right now. Otherwise whatever has not ended is `interrupted`.
+    """
+    nodes = {"": Node("", "run")}
+    questions: dict[str, str] = {}
+    seg = ""
+    for event in standing(events).events:
+        if event.type in ("run.started", "run.forked", "run.resumed"):
+            seg = event.seg
+        path = event.path
+        if event.type == "approval.requested":
+            questions[as_text(event.data, "id")] = path
+        elif event.type == "approval.decided":
+            path = path or questions.get(as_text(event.data, "id"), "")
+        node = _node(nodes, path.removesuffix("/0"))
+        node.events.append(event)
+        node.task = node.task or event.task
+        node.agent = node.agent or event.agent
+    root = nodes[""]
+    _settle(root, "" if not alive else seg)
+    return root
+
+
+def _node(nodes: dict[str, Node], path: str) -> Node:
+    node = nodes.get(path)
+    if node is None:
+        segment = path.rpartition("/")[2]
+        node = nodes[path] = Node(path, _kind(segment), title=segment)
+        _node(nodes, enclosing(path)).children.append(node)
+    return node
+
+
+def _kind(segment: str) -> str:
+    head = segment.partition(":")[0]
+    if head in ("model", "tool", "recall", "ask", "inbox", "offer"):
+        return head
+    if "#" in segment:
+        return "iteration"
+    return "turn" if segment.isdigit() else "step"
+
+
+def _settle(node: Node, seg: str) -> None:
+    """Say of a node and all below it what it is and how it stands.
+
+    Args:
+        node: The node.
+        seg: The process that carries the run on; empty: none does.
+    """
+    if node.path and any(event.type.startswith("task.") for event in node.events):
+        node.kind = "task"
+    if node.kind == "run":
+        stands = ending(node.events).status
+        node.title = as_text(node.data("run.started"), "crew") or "run"
+        node.status = "interrupted" if stands == "running" and not seg else stands
+        seg = seg if stands == "running" else ""
+    for child in node.children:
+        _settle(child, seg)
+    match node.kind:
+        case "run":
+            _mark_paused(node)
+        case "model" | "tool":
+            _settle_step(node, seg)
+        case "task":
+            node.status = _task_status(node, seg)
+        case "ask":
+            asked, decided = node.data("approval.requested"), node.data("approval.decided")
+            node.title = as_text(asked, "question") or node.title
+            answered = decided.get("id") == asked.get("id")
+            node.status = as_text(decided, "decision") if answered else "waiting"
+        case _:
+            if node.kind in ("turn", "iteration"):
+                node.title = f"{node.kind} {node.title.rpartition('#')[2]}"
+            node.status = _status_of_children(node) or "completed"
+
+
+def _settle_step(node: Node, seg: str) -> None:
+    ends = {event.attempt: event for event in node.events if event.type.endswith(".finished")}
+    for event in node.events:
+        if event.type.endswith(".started"):
+            end = ends.pop(event.attempt, None)
+            node.attempts.append(Attempt(event.attempt, event.seg, _step_status(event, end, seg), event, end))
+    # A call that was refused has an end and no beginning.
+    node.attempts += [Attempt(n, end.seg, _step_status(end, end, seg), end, end) for n, end in ends.items()]
+    node.status = node.attempts[-1].status if node.attempts else _status_of_children(node) or "waiting"
+    if waiting := next((child for child in node.children if child.status == "waiting"), None):
+        node.status = waiting.status
+    types = ("tool.started", "tool.checked", "tool.finished", "model.finished", "model.started")
+    data = node.data(*types)
+    node.title = as_text(data, "tool") or as_text(data, "model") or node.title
+
+
+def _step_status(started: Event, finished: Event | None, seg: str) -> str:
+    if finished is None:
+        return "running" if seg and started.seg == seg else "interrupted"
+    if finished.type == "tool.finished":
+        return outcome(finished.data)
+    return "failed" if "failed" in finished.data else "completed"
+
+
+def _task_status(node: Node, seg: str) -> str:
+    end = node.newest("task.finished")
+    if end and not _went_on(node, end.seq):
+        return as_text(end.data, "status") or "completed"
+    below = _status_of_children(node)
+    return below if below == "waiting" else "running" if seg else "interrupted"
+
+
+def _went_on(node: Node, after: int) -> bool:
+    """A task that failed is entered again by a resumed run."""
+    begun = ("task.started", "agent.started", "model.started", "tool.started")
+    return any(event.seq > after and event.type in begun for below in node.walk() for event in below.events)
+
+
+def _status_of_children(node: Node) -> str:
+    statuses = {child.status for child in node.children}
+    return next((status for status in ("waiting", "running", "interrupted") if status in statuses), "")
+
+
+def _mark_paused(root: Node) -> None:
+    """What a pause cut short was not interrupted by an accident."""
+    if root.status == "paused":
+        for node in root.walk():
+            if node.status == "interrupted" and node.kind in ("task", "turn", "iteration"):
+                node.status = "paused"

@@ -39,6 +39,7 @@ COMMANDS: dict[str, dict[str, Entry]] = {
     "Work": {
         "new": Entry("define", "Write a starter crew file."),
         "check": Entry("define", "Find mistakes in a crew without running it."),
+        "plan": Entry("plan", "Say what a run can come to, before it runs."),
         "graph": Entry("define", "Draw who waits for whom."),
         "run": Entry("run", "Run a crew."),
         "watch": Entry("watch", "Run a crew for every line or file that comes in."),

@@ -1,0 +1,72 @@
+"""`crewkit plan`: what a run would come to, before it runs."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import redirect_stdout
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from crewkit.cli.common import Span, echo_json, examples, say, say_spans
+from crewkit.cli.text import count, number
+
+_CAPS = ("tokens", "usd", "seconds", "steps")
+
+
+@click.command(
+    epilog=examples(
+        "crewkit plan crews/digest.py",
+        "crewkit plan crew.py --model anthropic/claude-sonnet-4-5 --json",
+    )
+)
+@click.argument("target")
+@click.option("--model", default="", metavar="NAME", help="Reckon with this model for whoever has none.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as one JSON object.")
+def plan(*, target: str, model: str, as_json: bool) -> None:
+    """Say what a run of the crew that TARGET names can come to, without asking a model.
+
+    In which order, what runs side by side, how many calls and tokens and how much money at most, what its
+    tools may do, where a person is asked, and what looks wrong.
+    """
+    from crewkit.crew.forecast import Ahead, forecast
+    from crewkit.crew.load import load
+
+    with redirect_stdout(sys.stderr):
+        crew = load(target, Path.cwd())
+    ahead = forecast(crew, model or None)
+    if as_json:
+        echo_json(asdict(ahead))
+        return
+    say(
+        f"crew '{crew.name}': {count(len(crew.plan.jobs), 'task')}, {ahead.widest} at a time at most",
+        style="bold",
+    )
+    say(f"  longest chain  {' → '.join(ahead.longest)}", style="dim")
+
+    def row(task: Ahead) -> None:
+        indent = "  " * task.path.count("/")
+        after = f"  after {task.after}" if task.after else ""
+        times = f"  up to {task.iterations} times" if task.iterations > 1 else ""
+        head: list[Span] = [(f"  {indent}{task.step + 1}. ", "dim"), (task.path, "bold")]
+        say_spans([*head, (f"  {task.worker}{times}", ""), (after, "dim")])
+        if task.model:
+            calls = "no cap on calls" if task.calls is None else f"{count(int(task.calls), 'call')} at most"
+            tokens = (
+                "" if task.answer_tokens is None else f", answers of {number(int(task.answer_tokens))} tokens"
+            )
+            price = "" if task.usd is None else f", {task.usd:.2f} usd"
+            say(f"     {indent}{task.model}: {calls}{tokens}{price}", style="dim")
+        if task.effects:
+            say(f"     {indent}may {', '.join(task.effects)}", style="yellow")
+        for asked in task.people:
+            say(f"     {indent}asks a person {asked}", style="yellow")
+
+    for task in sorted(ahead.tasks, key=lambda task: task.step):
+        row(task)
+    kept = {name: cap for name, cap in ahead.caps.items() if cap is not None and name in _CAPS}
+    caps = " or ".join(f"{cap:,g} {name}" for name, cap in kept.items())
+    say(f"  the run ends at  {caps or 'no cap'}", style="dim")
+    for note in ahead.notes:
+        say_spans([("  note: ", "yellow"), (note, "")])

@@ -70,7 +70,7 @@ def complete_run(ctx: click.Context, param: click.Parameter, incomplete: str) ->
     """Offer the ids of the runs, the newest first."""
     try:
         with opened_journal() as journal:
-            runs = journal.runs()
+            runs = journal.runs(limit=1000)
     except CrewkitError:
         return []
     items = [

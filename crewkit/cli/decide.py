@@ -116,7 +116,7 @@ def cancel(*, run: str) -> None:
     """
     with opened_journal() as journal:
         found = journal.find(run)
-        status = next(info.status for info in journal.runs() if info.run == found)
+        status = journal.info(found).status
         if status in _ENDED:
             raise InputError(f"Run {found} is over: it is {status}. Read it: crewkit show {found}")
         try:
@@ -187,7 +187,7 @@ def _decide(id: str, decision: str, note: str, run: str) -> None:
         if first := decide(journal, question, decision, note):
             raise InputError(_already(first))
         left = len(questions(journal, question.run))
-        alive = any(info.alive for info in journal.runs() if info.run == question.run)
+        alive = journal.info(question.run).alive
     say("Approved." if decision == "approve" else "Denied.", err=True)
     if left:
         say(f"{count(left, 'question')} of this run still open: crewkit approvals {question.run}", err=True)

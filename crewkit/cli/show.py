@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,14 +15,13 @@ from crewkit.cli.text import one_line, safe
 from crewkit.cli.transcript import Line, Transcript, only
 from crewkit.core.events import Event
 from crewkit.errors import InputError, did_you_mean
+from crewkit.journal.follow import follow
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from crewkit.journal.base import Journal
 
-_POLL = 0.3
-"""Seconds between two looks at a run that goes on."""
 _SHORT = 12
 """Lines of each text on a terminal."""
 
@@ -75,7 +73,7 @@ def show(
                 say_spans(_plainly(event))
         else:
             short = content == "short" or (content is None and sys.stdout.isatty())
-            lines, alive = _SHORT if short else None, _alive(journal, found)
+            lines, alive = _SHORT if short else None, journal.info(found).alive
             _print(Transcript(list(events), alive=alive, task=task, agent=agent, lines=lines))
 
 
@@ -144,28 +142,12 @@ def _plainly(event: Event) -> list[tuple[str, str]]:
 
 def _followed(journal: Journal, run: str) -> Iterator[Event]:
     """Yield a run's events, past and present, until it ends, pauses, or its process dies."""
-    after, idle, ended = 0, 0, False
-    while True:
-        if journal.last(run) > after:
-            idle = 0
-            for event in journal.events(run, after=after):
-                after = max(after, event.seq)
-                if event.type in ("run.finished", "run.paused", "journal.damaged"):
-                    ended = True
-                elif event.type in ("run.started", "run.forked", "run.resumed"):
-                    ended = False
-                yield event
-        if ended:
-            return
-        if idle % 10 == 3 and not _alive(journal, run) and journal.last(run) == after:
-            say(f"its process is gone: crewkit resume {run}", style="yellow", err=True)
-            return
-        time.sleep(_POLL)
-        idle += 1
-
-
-def _alive(journal: Journal, run: str) -> bool:
-    return next((info.alive for info in journal.runs() if info.run == run), False)
+    for event in follow(journal, run):
+        if event is not None:
+            yield event
+    info = journal.info(run)
+    if info.status == "running" and not info.alive:
+        say(f"its process is gone: crewkit resume {run}", style="yellow", err=True)
 
 
 def _tell(events: Iterable[Event], *, task: str, agent: str, types: Sequence[str]) -> None:

@@ -97,7 +97,7 @@ class Watching:
 
     def _status(self, run: str) -> str:
         """Return the status of a run that has ended or waits; empty where it can be carried on."""
-        info = next(info for info in self.journal.runs() if info.run == run)
+        info = self.journal.info(run)
         if info.status == "running" or run in self.journal.due(timestamp(self.options.clock.now())):
             return ""
         if info.status == "paused":

@@ -167,7 +167,7 @@ def _learn(crew: Crew, journal: Journal, health: Health, clock: Clock) -> None:
     """Take in which routes failed lately, in any run. Nothing is read where no model table chooses."""
     if crew.routed:
         since = timestamp(clock.now() - timedelta(seconds=RECOVERY))
-        for info in reversed([info for info in journal.runs()[:_LATELY] if info.updated >= since]):
+        for info in reversed([info for info in journal.runs(limit=_LATELY) if info.updated >= since]):
             health.learn(journal.events(info.run, types=("retry.scheduled", "model.finished")))
 
 

@@ -121,8 +121,16 @@ class Journal(Protocol):
         """Return the highest `seq` of the run (0: no such run). Cheap enough to poll."""
         ...
 
-    def runs(self) -> list[RunInfo]:
-        """List the runs, the newest first."""
+    def runs(self, *, limit: int | None = None) -> list[RunInfo]:
+        """List the runs, or the newest so many of them, the newest first."""
+        ...
+
+    def info(self, run: str) -> RunInfo:
+        """Return a run's line of that list. Cheap enough to poll.
+
+        Raises:
+            InputError: There is no such run.
+        """
         ...
 
     def due(self, moment: str) -> list[str]:

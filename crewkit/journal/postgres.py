@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from crewkit.core.events import Event
 from crewkit.errors import CrewkitError, JournalError
-from crewkit.journal.base import Lease, RunInfo, Write
+from crewkit.journal.base import Lease, Write
 from crewkit.journal.link import Link, rollback
 from crewkit.journal.sql import (
     COLUMNS,
@@ -19,7 +19,6 @@ from crewkit.journal.sql import (
     SqlJournal,
     Tail,
     check_run_id,
-    listed,
     me,
     now,
     plain,
@@ -226,16 +225,6 @@ class PostgresJournal(SqlJournal):
                 self._stuck |= {write.run: error for write in writes}
             raise
         return batch.answer
-
-    def runs(self) -> list[RunInfo]:
-        """List the runs, the newest first."""
-        rows = self._all(
-            "SELECT run, crew, status, started, updated, seq, lease.objid IS NOT NULL, pid, host,"  # noqa: S608
-            " origin, origin_seq, wake, bytes, queue FROM runs"
-            f" LEFT JOIN {_LEASED} lease ON lease.objid = runs.number::oid"
-            " WHERE seq > origin_seq ORDER BY started DESC, number DESC"
-        )
-        return [listed(row, alive=row[6]) for row in rows]
 
     def close(self) -> None:
         """Close the connections; the leases of this object go with them."""

@@ -137,6 +137,18 @@ class SqlJournal(ABC):
         rows = self._all("SELECT seq FROM runs WHERE run = ?", plain(run))
         return rows[0][0] if rows else 0
 
+    def runs(self, *, limit: int | None = None) -> list[RunInfo]:
+        """List the runs, or the newest so many of them, the newest first."""
+        return self._listed(
+            f"WHERE seq > origin_seq ORDER BY started DESC, {self._born} DESC LIMIT ?",
+            _ENDLESS if limit is None else limit,
+        )
+
+    def info(self, run: str) -> RunInfo:
+        """Return a run's line of that list."""
+        found = self._listed("WHERE run = ? AND seq > origin_seq", plain(run))
+        return found[0] if found else self._unknown(run)
+
     def due(self, moment: str) -> list[str]:
         """List the paused runs that can go on at a moment, the one that could first first."""
         rows = self._all(
@@ -176,6 +188,19 @@ class SqlJournal(ABC):
             more = " and more" if len(found) > 8 else ""
             raise InputError(f"'{name}' may mean {', '.join(found[:8])}{more}: write more of the id.")
         return self._unknown(name)
+
+    def _listed(self, which: str, *values: str | int) -> list[RunInfo]:
+        """List the runs that the end of a query names."""
+        rows = self._all(
+            "SELECT run, crew, status, started, updated, seq, pid, host, origin, origin_seq, wake, bytes, queue"
+            " FROM runs " + which,
+            *values,
+        )
+        held = self._held_of([row[0] for row in rows])
+        return [
+            RunInfo(run, crew, status, started, updated, events, run in held, owner(pid, host), *rest)
+            for run, crew, status, started, updated, events, pid, host, *rest in rows
+        ]
 
     def _newest(self, count: int) -> list[str]:
         rows = self._all(
@@ -296,12 +321,6 @@ def taken(run: str) -> JournalError:
 def me(seg: str) -> tuple[int, str, str]:
     """Return who takes a run here: process, host and segment."""
     return os.getpid(), socket.gethostname(), plain(seg)
-
-
-def listed(row: Row, *, alive: bool) -> RunInfo:
-    """Return a line of the list of runs from its row, whose seventh column is what tells `alive`."""
-    run, crew, status, started, updated, events, _, pid, host, *rest = row
-    return RunInfo(run, crew, status, started, updated, events, alive, owner(pid, host), *rest)
 
 
 def owner(pid: int, host: str) -> str:

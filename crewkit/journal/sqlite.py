@@ -10,7 +10,7 @@ from pathlib import Path
 
 from crewkit.core.events import Draft, Event
 from crewkit.errors import JournalError
-from crewkit.journal.base import Lease, RunInfo, Write
+from crewkit.journal.base import Lease, Write
 from crewkit.journal.database import Database
 from crewkit.journal.lock import FileLock
 from crewkit.journal.sql import (
@@ -19,7 +19,6 @@ from crewkit.journal.sql import (
     SqlJournal,
     Tail,
     check_run_id,
-    listed,
     me,
     now,
     plain,
@@ -149,15 +148,6 @@ class SqliteJournal(SqlJournal):
                 )
         return answer
 
-    def runs(self) -> list[RunInfo]:
-        """List the runs, the newest first."""
-        rows = self._all(
-            "SELECT run, crew, status, started, updated, seq, held, pid, host, origin, origin_seq, wake, bytes, queue"
-            " FROM runs WHERE seq > origin_seq"
-            " ORDER BY started DESC, rowid DESC"
-        )
-        return [listed(row, alive=bool(row[6]) and self._lock_file(row[0]).held()) for row in rows]
-
     def close(self) -> None:
         """Give back the leases of this object and close the file."""
         if self._locks:
@@ -174,7 +164,11 @@ class SqliteJournal(SqlJournal):
         return self._db.readable(query, values)
 
     def _held_of(self, runs: Sequence[str]) -> set[str]:
-        return {run for run in runs if self._lock_file(run).held()}
+        try:
+            locked = set(os.listdir(self.path.parent / "locks"))  # of many runs few are held
+        except OSError:
+            return set()
+        return {run for run in runs if run in locked and self._lock_file(run).held()}
 
     def _lock_file(self, run: str) -> FileLock:
         return FileLock(self.path.parent / "locks" / run)

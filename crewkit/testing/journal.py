@@ -249,6 +249,10 @@ class JournalConformance:
             assert journal.runs()[1].status == status
         assert journal.runs()[1].updated == later
         assert journal.runs()[1].started == old.started
+        assert journal.runs(limit=1) == [new]
+        assert journal.info("r-new") == new
+        with pytest.raises(InputError, match="r-nope"):
+            journal.info("r-nope")
 
     def test_a_paused_run_is_due_when_its_time_comes_or_somebody_decides(self, journal: Journal) -> None:
         """Whoever carries runs on asks for all that are due at once."""

@@ -73,6 +73,8 @@ class Progress:
     def __init__(self, *, verbose: bool = False) -> None:
         """Begin with nothing; `verbose`: `line` also tells what agents decide."""
         self.run = ""
+        self.seq = 0
+        """Of the newest event that it was told of."""
         self.crew = ""
         self.status = "running"
         self.tasks: dict[str, TaskView] = {}
@@ -95,6 +97,7 @@ class Progress:
     def add(self, event: Event) -> None:
         """Take an event in."""
         self.run = event.run
+        self.seq = max(self.seq, event.seq)
         if event.seg != self._seg and event.type in ("run.started", "run.forked", "run.resumed"):
             self.earlier += self._now - self.began
             self._seg, self.began = event.seg, event.t

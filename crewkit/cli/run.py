@@ -127,7 +127,7 @@ def resume(*, run: str, target: str | None, as_json: bool, quiet: bool, no_input
     """Carry RUN on from where its journal stands. No finished call is made again.
 
     After a crash, Ctrl-C, an approval, or a limit (raise it here). TARGET is where the crew is now, if
-    it is not where it was.
+    it is not where it was. A run in another process's hands is followed to its end instead.
     """
     progress = Progress()
     found, kept, cwd = _history(run, progress)
@@ -142,7 +142,8 @@ def resume(*, run: str, target: str | None, as_json: bool, quiet: bool, no_input
     if progress.status == "completed":
         say(f"Run {found} is complete: nothing is run again.", style="dim", err=True)
     manner = _manner(as_json=as_json, quiet=quiet, no_input=no_input, **rest)
-    return _carry(crew, lambda options: crew.resume(found, options), progress, manner, target or kept)
+    _tell_if_busy(found, manner)
+    return _carry(crew, _resuming(crew, found, progress), progress, manner, target or kept)
 
 
 def _manner(
@@ -240,7 +241,7 @@ def _carry(crew: Crew, work: Work, progress: Progress, manner: Manner, target: s
                 return _interrupted(progress)
             if not (manner.asks and result.status == "paused" and _ask_here(result.run_id)):
                 break
-            work = lambda options, id=result.run_id: crew.resume(id, options)  # noqa: E731
+            work = _resuming(crew, result.run_id, progress)
     except CrewkitError as error:
         if progress.run and isinstance(error, JournalError) and not isinstance(error, RunBusy):
             say(f"  go on: crewkit resume {progress.run}", style="dim", err=True)
@@ -253,6 +254,35 @@ def _carry(crew: Crew, work: Work, progress: Progress, manner: Manner, target: s
     _answer(result, manner)
     _conclude(result, progress, manner)
     return _CODES.get(result.status, FAILED)
+
+
+def _resuming(crew: Crew, run: str, progress: Progress) -> Work:
+    """Return the work of carrying a run on, or of following it while another process does."""
+
+    async def work(options: Options) -> Result:
+        from crewkit.crew.attach import attach
+
+        while True:
+            try:
+                return await crew.resume(run, options)
+            except RunBusy:
+                # Its process may die while we watch: then it is ours to carry on.
+                if result := await attach(crew, run, options, after=progress.seq):
+                    return result
+
+    return work
+
+
+def _tell_if_busy(run: str, manner: Manner) -> None:
+    with opened_journal() as journal:
+        info = journal.info(run)
+    if info.alive and (manner.caps or manner.model):
+        raise RunBusy(
+            f"Run {run} is in the hands of {info.owner}, which keeps the limits and models that it has. "
+            f"Watch it: crewkit show {run} --follow"
+        )
+    if info.alive:
+        say(f"Run {run} is in the hands of {info.owner}: following it.", style="dim", err=True)
 
 
 def _options(manner: Manner) -> dict[str, Any]:
@@ -384,6 +414,11 @@ def _where(progress: Progress, run: str = "") -> None:
 def _interrupted(progress: Progress) -> int:
     if not progress.run:
         say("interrupted before the run began", err=True)
+        return INTERRUPTED
+    with opened_journal() as journal:
+        goes_on = journal.info(progress.run).alive
+    if goes_on:
+        say(f"not followed any more; the run goes on: crewkit show {progress.run} --follow", err=True)
         return INTERRUPTED
     kept = f": {progress.done()} of {count(progress.all(), 'task')} done and kept"
     say_spans([("interrupted", "yellow"), (kept, "")], err=True)

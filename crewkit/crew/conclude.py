@@ -101,19 +101,26 @@ def _sentence(text: str) -> str:
     return text if text.rstrip().endswith((".", "!", "?", "…")) else f"{text.rstrip()}."
 
 
-def recalled(crew: Crew, run: Run, ended: Data) -> Result:
-    """Return the result of a run that is complete already, from the journal."""
+def recalled(crew: Crew, run: str, finished: Mapping[str, Data], ended: Data) -> Result:
+    """Return the result of a run that has ended, from the journal.
+
+    Args:
+        crew: Whose run it is.
+        run: Its id.
+        finished: What `task.finished` said of each task that is never entered again.
+        ended: What `run.finished` said.
+    """
     failed = {each["task"]: each["error"] for each in ended["report"]["failed"]}
     skipped = {each["task"]: each["why"] for each in ended["report"]["skipped"]}
-    done = [name for name in crew.plan.jobs if run.finished.get(name, {}).get("status") == "completed"]
+    done = [name for name in crew.plan.jobs if finished.get(name, {}).get("status") == "completed"]
     outputs: Data = {}
     for name in done:
         try:
-            outputs[name] = crew.plan.jobs[name].output.load(run.finished[name]["output"])
+            outputs[name] = crew.plan.jobs[name].output.load(finished[name]["output"])
         except WrongAnswer as error:
             raise ReplayError(
-                f"Run {run.id} is complete, but the recorded output of '{name}' is no longer of its type: {error}"
+                f"Run {run} is over, but the recorded output of '{name}' is no longer of its type: {error}"
             ) from error
     capped = {each["task"]: each["why"] for each in ended["report"].get("capped", ())}
     report = Report(tuple(ended["report"]["completed"]), failed, skipped, capped=capped)
-    return Result(run.id, "completed", ended["why"], report, outputs, crew.plan.final, ended["usage"])
+    return Result(run, ended["status"], ended["why"], report, outputs, crew.plan.final, ended["usage"])

@@ -87,7 +87,7 @@ async def resume(crew: Crew, name: str, options: Options | None = None) -> Resul
         run = opened.run(lease, history)
         ended = _ending(history)
         if ended is not None and ended["status"] == "completed":
-            return recalled(crew, run, ended)
+            return recalled(crew, id, run.finished, ended)
         _refuse_cancelled(id, history, ended)
         turn = await _go_on(crew, run, begun, opened, options, history)
         return await _carry_on(turn)

@@ -28,6 +28,10 @@ _PAGE = 256
 _ENDLESS = 2**62
 """Above any `seq`."""
 
+_LISTED: Final = """
+    SELECT run, crew, status, started, updated, seq, pid, host, origin, origin_seq, wake, bytes, queue FROM runs
+"""
+
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _STATUS = {
     "run.started": "running",
@@ -191,11 +195,7 @@ class SqlJournal(ABC):
 
     def _listed(self, which: str, *values: str | int) -> list[RunInfo]:
         """List the runs that the end of a query names."""
-        rows = self._all(
-            "SELECT run, crew, status, started, updated, seq, pid, host, origin, origin_seq, wake, bytes, queue"
-            " FROM runs " + which,
-            *values,
-        )
+        rows = self._all(_LISTED + which, *values)
         held = self._held_of([row[0] for row in rows])
         return [
             RunInfo(run, crew, status, started, updated, events, run in held, owner(pid, host), *rest)

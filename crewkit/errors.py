@@ -90,7 +90,24 @@ class ModelError(RunError):
 
 
 class ToolError(RunError):
-    """Raise this in a tool to tell the model, in your own words, what went wrong."""
+    """Raise this in a tool to tell the model, in your own words, what went wrong.
+
+    `retryable=True` says that it may pass by itself: the tool is tried again as often as its `retries` allow, after
+    `retry_after` seconds where they are known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retryable: bool = False,
+        retry_after: float | None = None,
+        run_id: str = "",
+        task: str = "",
+    ) -> None:
+        super().__init__(message, run_id=run_id, task=task)
+        self.retryable = retryable
+        self.retry_after = retry_after
 
 
 class Denied(RunError):

@@ -96,7 +96,7 @@ async def recall_passages(question: str, context: ToolContext, limit: int = 12) 
     return [to_passage(hit.record) for hit in await context.memory.recall(question, k=limit)]
 
 
-@tool(effects="read", max_chars=60_000)
+@tool(effects="read", max_tokens=15_000)
 def survey_folder(folder: str) -> list[Passage]:
     """Show, for every document in a folder, the passages that say most of what no other document says."""
     documents = read_folder(folder)

@@ -35,6 +35,7 @@ ask_colleague = Tool(
     },
     function=_unbound,
     effects=("read",),
+    breaker=None,
 )
 """Give it to agents who may ask others: `Agent(…, tools=[ask_colleague])`."""
 

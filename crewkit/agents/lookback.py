@@ -28,7 +28,7 @@ def _tool(name: str, description: str, parameter: str, about: str) -> Tool:
         "required": [parameter],
         "additionalProperties": False,
     }
-    return Tool(name, description, parameters, _unbound, effects=("read",))
+    return Tool(name, description, parameters, _unbound, effects=("read",), breaker=None)
 
 
 look_back = _tool(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -135,7 +135,7 @@ async def _think(desk: Desk, conversation: Conversation, turn: int) -> tuple[Ans
     if last:
         conversation.add(ChatMessage("user", LAST_STEP))
     await _fit(desk, conversation)
-    offered: Mapping[str, Tool] = {} if last else dict(desk.gateway.tools)
+    offered, withheld = _offer(desk, begun, last=last)
     request = Request(
         conversation.window(),
         tuple(ToolSpec(t.name, t.description, t.parameters, tuple(t.effects)) for t in offered.values()),
@@ -144,21 +144,19 @@ async def _think(desk: Desk, conversation: Conversation, turn: int) -> tuple[Ans
         agent.temperature,
         turn=conversation.answers,
     )
-    finished = await _ask_model(desk, request, conversation, last=last)
+    fixed = {"last": last, **({"withheld": withheld} if withheld else {})}
+    finished = await _ask_model(desk, request, conversation, fixed)
     message = run.message(finished["message"], task=desk.task)
     conversation.add(message)
     answer = Answer(message.content, message.tool_calls, finish_reason=finished.get("finish_reason", "stop"))
     chosen = [{"id": c.id, "tool": c.name, "arguments": c.arguments} for c in answer.tool_calls]
-    withheld = [
-        *desk.withheld,
-        *({"tool": n, "by": "limit", "why": "last step"} for n in desk.gateway.tools if last),
-    ]
+    at_last = [{"tool": n, "by": "limit", "why": "last step"} for n in desk.gateway.tools if last]
     desk.record(
         "decision.made",
         path,
         {
             "offered": list(offered),
-            "withheld": withheld,
+            "withheld": [*desk.withheld, *withheld, *at_last],
             "chosen": chosen,
             "text": answer.content[:2000],
             "temperature": agent.temperature,
@@ -166,6 +164,18 @@ async def _think(desk: Desk, conversation: Conversation, turn: int) -> tuple[Ans
         },
     )
     return answer, last
+
+
+def _offer(desk: Desk, begun: Data | None, *, last: bool) -> tuple[dict[str, Tool], list[Data]]:
+    """Return the tools that are offered, and those left alone for a while: settled once the model was asked."""
+    if last:
+        return {}, []
+    tools = desk.gateway.tools
+    refused = {name: desk.gateway.services.refusal(tool) for name, tool in tools.items()}
+    withheld = [{"tool": name, "by": "breaker", "why": why} for name, why in refused.items() if why]
+    withheld = begun.get("withheld", []) if begun else withheld
+    away = {each["tool"] for each in withheld}
+    return {name: tool for name, tool in tools.items() if name not in away}, withheld
 
 
 async def _fit(desk: Desk, conversation: Conversation) -> None:
@@ -219,8 +229,8 @@ def _taken(desk: Desk) -> int:
     return desk.agent.max_tokens + tools + (2 * estimate_tokens(written.content) if written else 0)
 
 
-async def _ask_model(desk: Desk, request: Request, conversation: Conversation, *, last: bool) -> Data:
-    more = {"messages": conversation.sent(), "last": last}
+async def _ask_model(desk: Desk, request: Request, conversation: Conversation, fixed: Data) -> Data:
+    more = {"messages": conversation.sent(), **fixed}
     model, route = _routed(desk, request, _estimate(request))
     return await _metered(desk, model, request, f"{conversation.path}/model", more, route)
 

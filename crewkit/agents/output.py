@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -56,8 +57,12 @@ class Output:
 
         return TypeAdapter(self.type)
 
-    def parse(self, text: str) -> Any:
+    def parse(self, text: str, receipts: Mapping[str, str] | None = None) -> Any:
         """Read a model's final answer.
+
+        Args:
+            text: The answer.
+            receipts: The calls that receipts in it may name, by id, with the tool's name. `None`: any.
 
         Raises:
             WrongAnswer: It is not of the type; the message says where and why, for the model.
@@ -75,9 +80,9 @@ class Output:
                 f"Your answer is not JSON ({error}). Answer with one JSON value that satisfies the schema, "
                 "and nothing around it."
             ) from error
-        return self.load(data)
+        return self.load(data, receipts)
 
-    def load(self, data: Any) -> Any:
+    def load(self, data: Any, receipts: Mapping[str, str] | None = None) -> Any:
         """Read JSON data, strictly.
 
         Raises:
@@ -88,7 +93,10 @@ class Output:
         from pydantic import ValidationError
 
         try:
-            return self._adapter.validate_json(json.dumps(data, allow_nan=False), strict=None)
+            context = {"receipts": receipts}
+            return self._adapter.validate_json(
+                json.dumps(data, allow_nan=False), strict=None, context=context
+            )
         except (ValidationError, ValueError, RecursionError) as error:
             raise _wrong(error) from error
 

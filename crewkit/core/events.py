@@ -17,21 +17,22 @@ does not know; a key that does not apply is left out):
 | `iteration.finished` | task, task#n | `number`, `output`, `label` |
 | `agent.started` | task/0 | `role`, `model`, `tools` [name], `limits` |
 | `agent.finished` | task/0 | `status`, `turns` |
-| `message.recorded` | where it arose | `id`, and for a chat message `role, content, tool_calls, tool_call_id, label`; where it stands for others from now on `compressed_from` [id] (a summary; the one before it comes first); for one on the bus `kind, sender, to, thread, round, content, data, label`. A `label` says where it is from: {trusted, sources} |
+| `message.recorded` | where it arose | `id`, and for a chat message `role, content, tool_calls, tool_call_id, label`, `note` (words of ours that stand before a tool's result); where it stands for others from now on `compressed_from` [id] (a summary; the one before it comes first); for one on the bus `kind, sender, to, thread, round, content, data, label`. A `label` says where it is from: {trusted, sources} |
 | `round.closed` | thread | `thread`, `rounds`, `cap`, `why` |
-| `model.started` | …/turn/model | `model`, `route` {`asked`, `order`: [route], `model`, `considered` [{route, why}]} where a model table chose, `fingerprint`, `messages` {`new`: [id], `count`: sent in all, `dropped`: left out of the middle, `summary`: id of what stands for them}, `max_tokens`, `temperature`, `reserved` {tokens, usd} |
+| `model.started` | …/turn/model | `model`, `route` {`asked`, `order`: [route], `model`, `considered` [{route, why}]} where a model table chose, `fingerprint`, `messages` {`new`: [id], `count`: sent in all, `dropped`: left out of the middle, `summary`: id of what stands for them}, `max_tokens`, `temperature`, `reserved` {tokens, usd}, `last` (step), `withheld` [{tool, by, why}] (by a breaker, settled with the request) |
 | `model.finished` | same | `model` (that answered), `route` (of the table), `message` (id), `finish_reason`, `usage` {input_tokens, output_tokens, cached_tokens}, `usd` (null: unknown price), `seconds`, `fingerprint`; or `failed` {type, message} |
 | `decision.made` | …/turn | `offered` [tool], `withheld` [{tool, by, why}], `chosen` [{id, tool, arguments}], `text`, `temperature`, `budget` {tokens, usd, steps, seconds left; null: no cap} |
 | `tool.checked` | …/tool:i | `tool`, `arguments`, `verdict`: allow, deny, ask, `by`: known, arguments, scope, approval…, `why` |
 | `tool.started` | …/tool:i | `tool`, `arguments` (as a person edited them, where one did), `effects`, `idempotent`, `key` (idempotency key), `fingerprint` (of the call as the model made it), `approval` (id; used up by this event) |
-| `tool.finished` | same | `tool`, `outcome`: ok, error, timeout, invalid, unknown_tool, denied, unknown; `message` (id of what the model sees), `received` and `selected` (characters), `full` (text, where cut), `error` {type, message, where}, `label` (of the result), `seconds`, `fingerprint` |
-| `guardrail.checked` | task/turn | `guardrail`, `verdict`, `why` |
+| `tool.finished` | same | `tool`, `outcome`: ok, error, timeout, unavailable (not called: its circuit is open), invalid, unknown_tool, denied, unknown; `message` (id of what the model sees), `received` and `selected` (characters), `full` (text, where cut), `pages` and `allowance` (tokens a page, where cut), `keeps` (key under which it serves equal calls), `cached` {path (of the call that it is the result of), age (seconds), stale}, `error` {type, message, where}, `label` (of the result), `seconds`, `fingerprint` |
+| `guardrail.checked` | …/guardrail:{on}:i | `guardrail`, `on`: input, arguments, results, messages, output, memory; `verdict`, `why` |
 | `condition.checked` | task/when, task#n/until | `condition` (its text, or the function's name), `verdict`: allow, deny, and of `until` also revise, ask; `why`, `values` {what it looked at: what stood there} |
 | `approval.requested` | …/ask | `id`, `kind`: tool, output, unknown; `question`, `tool`, `definition` (hash of the tool), `arguments`, `output`, `reason`, `objection` (why edited arguments were not accepted), `binding` (hash of all that the decision is bound to), `expires` (from then on it is a no) |
 | `approval.decided` | …/ask | `id`, `decision`: approve, deny; `note`, `by`, `arguments` (edited). Appended by other processes; `expired` by the run itself |
 | `memory.searched` | under the call | `query`, `k`, `hits` [{id, source, start, end, score}], `legs` |
 | `memory.written` | under the call | `count`, `ids`, `sources` |
 | `retry.scheduled` | …/model, …/tool:i | `attempt`, `seconds`, `why`, `route` (of the model table, that failed) |
+| `breaker.changed` | | `tool` (empty: all of the run), `state`: open, half-open, closed; `why`, `until` (RFC 3339, where open) |
 | `limit.exceeded` | | `limit`: tokens, usd, seconds, steps, depth; `level` (whose cap), `why` (used, cap) |
 | `note` | anywhere | `text` |
 | `journal.damaged` | | `why`, `after` (seq), `file`. Made by the reader where a journal cannot be read on; `seq` 0 |

@@ -33,13 +33,16 @@ class ChatMessage:
     """For the role `tool`: the call that this answers."""
     label: Label | None = None
     """Where it came from. `None`: words of ours that may repeat the model's own; they prove and taint nothing."""
+    note: str = ""
+    """Words of ours about what a tool returned, which stand before it and outside of its fence."""
     _id: str = field(default="", init=False, repr=False, compare=False)
 
     def id(self) -> str:
         """Return the message's id: a hash of what it says (16 hex digits)."""
         if not self._id:  # every turn asks every message of the conversation
             calls = "".join(f"\x1f{c.id}\x1f{c.name}\x1f{c.arguments}" for c in self.tool_calls)
-            text = f"{self.role}\x1e{self.tool_call_id}\x1e{self.content}\x1e{calls}\x1e{self.label or ''}"
+            said = f"{self.content}\x1e{calls}\x1e{self.label or ''}\x1e{self.note}"
+            text = f"{self.role}\x1e{self.tool_call_id}\x1e{said}"
             digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8)
             object.__setattr__(self, "_id", digest.hexdigest())
         return self._id
@@ -55,13 +58,17 @@ class ChatMessage:
             data["tool_call_id"] = self.tool_call_id
         if self.label is not None or self.role == "tool":
             data["label"] = self.label.to_data() if self.label else None
+        if self.note:
+            data["note"] = self.note
         return data
 
     def shown(self) -> ChatMessage:
-        """Return the message as a model is sent it: what a tool returned is fenced unless it is trusted."""
-        if self.role != "tool" or self.label is None or self.label.trusted:
+        """Return the message as a model is sent it: the note first; what a tool returned is fenced unless trusted."""
+        free = self.role != "tool" or self.label is None or self.label.trusted
+        if free and not self.note:
             return self
-        return replace(self, content=fence(self.content, self.label), label=None)
+        content = self.content if free or self.label is None else fence(self.content, self.label)
+        return replace(self, content=f"{self.note}\n{content}" if self.note else content, label=None, note="")
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> ChatMessage:
@@ -69,7 +76,8 @@ class ChatMessage:
         calls = tuple(ToolCall(c["id"], c["name"], c["arguments"]) for c in data.get("tool_calls", ()))
         given: object = data.get("label", UNKNOWN.to_data() if data["role"] == "tool" else None)
         label = None if given is None else Label.from_data(given)
-        return cls(data["role"], data["content"], calls, data.get("tool_call_id", ""), label)
+        answered, note = data.get("tool_call_id", ""), data.get("note", "")
+        return cls(data["role"], data["content"], calls, answered, label, note)
 
 
 Kind = Literal["assignment", "question", "answer", "review", "report", "failure", "handoff"]

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 class Allow:
     """Go on."""
 
+    note: str = ""
+    """Something to know about it all the same. A tool's result is shown with it in front."""
+
 
 @dataclass(frozen=True, slots=True)
 class Revise:

@@ -89,6 +89,7 @@ class Worker:
                 pin_fact.name: lambda data, at: conversation.pin(),
             },
             lambda _arguments: conversation.label,
+            walk.services,
         )
         meter = Meter("", AGENT_LIMITS, (walk.task_meter(self.job), walk.agent_meter(agent)))
         return Desk(walk.run, self.path, task, agent, model, meter, gateway, conversation, tuple(withheld))

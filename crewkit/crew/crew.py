@@ -17,11 +17,16 @@ from crewkit.core.limits import Limits
 from crewkit.crew.task import Task
 from crewkit.errors import expect
 from crewkit.models.route import Route, check_routes
+from crewkit.resilience.breaker import Breaker
 
 if TYPE_CHECKING:
     from crewkit.crew.compile import Plan
     from crewkit.crew.options import Options
     from crewkit.crew.result import Result
+
+
+WORKFLOW = Breaker(failures=20)
+"""The breaker of a run whose crew has no other."""
 
 
 class Required(Enum):
@@ -66,6 +71,8 @@ class Crew:
     limits: Limits = field(default_factory=Limits)
     scope: Scope | None = None
     """Narrows what everyone in the crew may do."""
+    breaker: Breaker | None = WORKFLOW
+    """When all tools of a run are left alone for a while: failures of this many calls, of different tools too."""
     memory: str | None = None
     """A name under which what the crew remembers lasts over its runs: facts, and what became of its tasks. With
     `{user}` in it every user has a memory of their own. `None`: every run remembers for itself."""

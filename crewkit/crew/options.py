@@ -14,6 +14,7 @@ from crewkit.core.limits import Limits
 from crewkit.core.messages import Message
 from crewkit.journal.base import Journal
 from crewkit.memory.base import Memory
+from crewkit.tools.services import Places
 
 if TYPE_CHECKING:
     from crewkit.coordinator.bus import Bus
@@ -42,5 +43,7 @@ class Options:
     run_id: str = ""
     """A run id of one's own instead of a fresh one."""
     clock: Clock = field(default_factory=SystemClock)
+    places: Places | None = None
+    """The places at tools with a rate or a cap on concurrency, where several runs share them. `None`: the run's own."""
     bus: Callable[[Callable[[Message], None]], Bus] | None = None
     """Makes the bus, from what records its messages; a test passes a bus that loses some."""

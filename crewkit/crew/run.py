@@ -22,7 +22,7 @@ from crewkit.crew.opened import Opened
 from crewkit.crew.options import Options
 from crewkit.crew.prepare import beginning, check_inputs, model_specs, pinned, resolve_models
 from crewkit.crew.result import Result
-from crewkit.crew.session import Session, spent_before
+from crewkit.crew.session import Session, services_of, spent_before
 from crewkit.crew.walk import Walk
 from crewkit.errors import (
     CrewkitError,
@@ -178,7 +178,8 @@ async def _carry_on(turn: Turn) -> Result:
     crew, run, options, history = turn.crew, turn.run, turn.options, turn.history
     begun = run.clock.monotonic()
     memory = run_memory(crew, run, turn.opened.memory, turn.inputs, history)
-    session = Session(run, options, turn.models, memory, turn.inputs, spent_before(history))
+    services = services_of(run, crew.breaker, options, history)
+    session = Session(run, options, turn.models, memory, turn.inputs, services, spent_before(history))
     walk = Walk(session, crew, turn.inputs, limits=options.limits.over(crew.limits))
     before = active_seconds(history)
     timer = _deadline(session, walk, before)

@@ -13,8 +13,11 @@ from crewkit.core.messages import Message
 from crewkit.crew.memory import RunMemory
 from crewkit.crew.options import Options
 from crewkit.errors import LimitExceeded
+from crewkit.journal.forget import standing
 from crewkit.journal.run import Run
 from crewkit.models.base import Model
+from crewkit.resilience.breaker import Breaker
+from crewkit.tools.services import Services
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +41,11 @@ class Session:
         models: Mapping[str, Model],
         memory: RunMemory,
         inputs: Mapping[str, Any],
+        services: Services,
         spent: Sequence[Spent] = (),
     ) -> None:
         self.run = run
+        self.services = services
         self.models = models
         """Path of an agent's task to its model; `@role` to that of a colleague or coordinator who has one."""
         self.inputs = inputs
@@ -111,3 +116,14 @@ def spent_before(history: Iterable[Event]) -> list[Spent]:
         held = event.data["reserved"]
         spent.append(Spent(event.task, event.agent, held["tokens"], held["usd"], 0.0))
     return spent
+
+
+def services_of(run: Run, breaker: Breaker | None, options: Options, history: Iterable[Event]) -> Services:
+    """Return what the tool calls of a run share, with what an earlier process knew."""
+
+    def record(type: str, data: dict[str, Any]) -> None:
+        run.record(type, data=data, once=False)
+
+    services = Services(run.clock, record, workflow=breaker, places=options.places)
+    services.restore(standing(history).events)
+    return services

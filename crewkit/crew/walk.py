@@ -37,6 +37,7 @@ from crewkit.errors import (
 )
 from crewkit.journal.run import Waiting
 from crewkit.models.base import Model
+from crewkit.tools.services import Services
 from crewkit.tools.tool import ToolContext
 
 Data = dict[str, Any]
@@ -234,6 +235,11 @@ class Walk:
     def path(self, job: Job) -> str:
         """Return a task's path."""
         return self._prefix + job.name
+
+    @property
+    def services(self) -> Services:
+        """What the tool calls of the run share."""
+        return self._session.services
 
     @property
     def bus(self) -> Bus:

@@ -41,7 +41,12 @@ class Circuit:
     """The state of one breaker: closed, open, or half-open while one probe is under way."""
 
     def __init__(
-        self, breaker: Breaker, clock: Clock, changed: Callable[[State, str], None] = lambda state, why: None
+        self,
+        breaker: Breaker,
+        clock: Clock,
+        changed: Callable[[State, str], None] = lambda state, why: None,
+        *,
+        subject: str = "it",
     ) -> None:
         """Make a closed circuit.
 
@@ -49,7 +54,9 @@ class Circuit:
             breaker: When it opens, and for how long.
             clock: Tells the time.
             changed: Told of every new state, with the reason.
+            subject: What fails, as the reasons name it.
         """
+        self._subject = subject
         self._breaker = breaker
         self._clock = clock
         self._changed = changed
@@ -75,7 +82,7 @@ class Circuit:
             return ""
         if self._probing:
             return f"{self.why}; one call is being tried just now"
-        return f"{self.why}; it is tried again in {max(self._until - self._clock.monotonic(), 0):.0f} seconds"
+        return f"{self.why}; to be tried again in {max(self._until - self._clock.monotonic(), 0):.0f} seconds"
 
     async def through(
         self, do: Callable[[], Awaitable[T]], trouble: Callable[[T | Exception], str] = str
@@ -124,7 +131,7 @@ class Circuit:
                 self._until, self._probing, self.why = None, False, ""
                 self._move("closed", "the call that was let through succeeded")
         elif self._probing:
-            self._break(f"it failed again ({trouble})")
+            self._break(f"{self._subject} failed again ({trouble})")
         else:
             self._count(trouble)
 
@@ -133,7 +140,7 @@ class Circuit:
         self._failed.append(now)
         if len(self._failed) == self._breaker.failures and now - self._failed[0] <= self._breaker.window:
             self._break(
-                f"it failed {self._breaker.failures} times within {self._breaker.window:g} seconds "
+                f"{self._subject} failed {self._breaker.failures} times within {self._breaker.window:g} seconds "
                 f"(last: {trouble})"
             )
 

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-MOST = 1_000
+MOST = 256
 """Answers kept; past it, the one that was used longest ago is dropped."""
 
 

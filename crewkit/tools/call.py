@@ -8,7 +8,7 @@ import inspect
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -16,7 +16,7 @@ from traceback import walk_tb
 from typing import Any, Literal, cast
 
 from crewkit.errors import ToolError
-from crewkit.tools.result import KEPT_CHARS, cut, to_text
+from crewkit.tools.result import KEPT_CHARS, to_text
 from crewkit.tools.tool import Tool, ToolContext
 
 GRACE = 1.0
@@ -32,18 +32,19 @@ Ended = tuple[Any, BaseException | None]
 class Outcome:
     """How one call ended."""
 
-    outcome: Literal["ok", "error", "timeout"]
+    outcome: Literal["ok", "error", "timeout", "unavailable"]
+    """`unavailable`: nothing was called."""
     text: str
-    """What the model is shown, cut to the tool's allowance."""
-    full: str | None = None
-    """The result before it was cut; `None` where it was not. Longer than `KEPT_CHARS` it is cut as well."""
+    """The result, or what went wrong, for the model. Past `KEPT_CHARS` it is cut."""
     error: dict[str, str] | None = None
     """`type` and `message`, where the call failed; `where`, the line of the tool's file that raised."""
     received: int = 0
     """Characters of the whole result."""
-    selected: int = 0
-    """Characters of it that the model is shown."""
     seconds: float = 0.0
+    may_pass: bool = False
+    """It failed in a way that may pass by itself."""
+    retry_after: float | None = None
+    """Seconds that the service asks us to wait."""
 
 
 async def execute(
@@ -170,31 +171,33 @@ def _returned(tool: Tool, value: object, began: float) -> Outcome:
         text = to_text(value)
     except ToolError as error:
         return _failed(tool, error, began, note=f"'{tool.name}' ran to its end; only its result is lost. ")
-    shown = cut(text, tool.max_chars)
-    full = cut(text, KEPT_CHARS).text if shown.selected < shown.received else None
-    return Outcome("ok", shown.text, full, None, shown.received, shown.selected, _since(began))
+    return Outcome("ok", text[:KEPT_CHARS], None, len(text), _since(began))
 
 
 def _timed_out(tool: Tool, seconds: float, began: float) -> Outcome:
     text = f"'{tool.name}' did not end within {seconds:g} seconds and was given up."
     if not tool.reads_only:
         text += " It may still have happened, or happen yet: check before you call it again."
-    return _error("timeout", "Timeout", text, text, began)
+    ended = _error("timeout", "Timeout", text, text, began)
+    return replace(ended, may_pass=tool.may_pass(TimeoutError()))
 
 
 def _failed(tool: Tool, error: BaseException, began: float, note: str = "") -> Outcome:
     kind, message = type(error).__name__, _message(error)
     if isinstance(error, ToolError):
-        return _error("error", kind, message, note + message, began)
-    text = f"'{tool.name}' failed. {kind}: {message}"
-    return _error("error", kind, message, text, began, raised_at(error, tool.function))
+        ended = _error("error", kind, message, note + message, began)
+    else:
+        text = f"'{tool.name}' failed. {kind}: {message}"
+        ended = _error("error", kind, message, text, began, raised_at(error, tool.function))
+    after = error.retry_after if isinstance(error, ToolError) else None
+    return replace(ended, may_pass=tool.may_pass(error), retry_after=after)
 
 
 def _error(
     outcome: Literal["error", "timeout"], kind: str, message: str, text: str, began: float, where: str = ""
 ) -> Outcome:
     error = {"type": kind, "message": message} | ({"where": where} if where else {})
-    return Outcome(outcome, text, None, error, len(text), len(text), _since(began))
+    return Outcome(outcome, text, error, len(text), _since(began))
 
 
 def _message(error: BaseException) -> str:

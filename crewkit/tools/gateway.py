@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
-from crewkit.core.label import PERSON, UNKNOWN, Label, shown
+from crewkit.core.label import PERSON, Label
 from crewkit.core.messages import ChatMessage, ToolCall, canonical, fingerprint
 from crewkit.core.verdict import Allow, Ask, Deny, Revise, Verdict
 from crewkit.journal.ask import Decision, Question, ask
-from crewkit.journal.run import LostOutcome, Run, UnknownOutcome
-from crewkit.tools.arguments import InvalidArguments, convert_arguments, parse_arguments
-from crewkit.tools.call import Outcome, execute, unknown_tool
+from crewkit.tools.arguments import InvalidArguments, parse_arguments
+from crewkit.tools.call import unknown_tool
+from crewkit.tools.guard import guard
+from crewkit.tools.paging import READ_RESULT
+from crewkit.tools.running import Running, Wanted
 from crewkit.tools.tool import Tool, ToolContext
 
 Data = dict[str, Any]
+
+_FAILED = ("error", "timeout", "unavailable")
 
 
 class Refused(Exception):
@@ -33,54 +36,12 @@ class Refused(Exception):
         """Of `why`; `None` where it may repeat the model's own words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A call on its way through the gateway."""
-
-    call: ToolCall
-    """As the model wrote it."""
-    path: str
-    """The step's path, for example `draft/2/tool:0`."""
-    reason: str
-    """What the agent said it does this for."""
-    tool: Tool
-    arguments: Data
-    """As they will be used: a person may have changed them."""
-    mark: str
-    """Fingerprint of the call as the model made it."""
-    question: str = ""
-    """What a person has to be asked first; empty: nothing."""
-    approval: str = ""
-    """Id of the decision that allows it."""
-    changed: bool = False
-    """A person changed the arguments."""
-
-
-@dataclass(frozen=True)
-class Gateway:
+class Gateway(Running):
     """Calls tools for one agent in one task.
 
-    A call passes stages, each of which may refuse it: known, valid, in scope, approved. What passes is run and
-    recorded. A call that was begun or refused before is not judged again: the journal has the answer.
+    A call passes stages, each of which may refuse it: known, valid, in scope, past the guardrails, approved. What
+    passes is run and recorded. A call that was begun or refused before is not judged again: the journal has the answer.
     """
-
-    run: Run
-    task: str
-    """The task's path."""
-    agent: str
-    tools: dict[str, Tool]
-    """What the agent is offered, by exact name."""
-    check: Callable[[Wanted], Verdict]
-    """The scope, and whatever else has a say."""
-    context: Callable[[str, Label], ToolContext]
-    """From the path of a call and the label of what goes into it to what the tool may know."""
-    inner: Mapping[str, Callable[[Data, str], Awaitable[tuple[str, Label]]]] = field(
-        default_factory=dict[str, Any]
-    )
-    """Tools that the crew itself answers, with a label: what they do consists of steps of its own, under the call's
-    path."""
-    label: Callable[[Data], Label] = lambda arguments: UNKNOWN
-    """From arguments to where they are from, and whether they are trusted."""
 
     async def call(self, call: ToolCall, path: str, reason: str) -> ChatMessage:
         """Return what a call came to, as the model reads it.
@@ -101,13 +62,27 @@ class Gateway:
             wanted = self._begun(wanted) or await self._cleared(wanted)
         except Refused as no:
             return self.refuse(call, path, no)
-        return self._read(call, await self._run(wanted))
+        finished = await self.made(wanted)
+        if wanted.tool.fallback is not None and finished["outcome"] in _FAILED:
+            return await self._instead(wanted, wanted.tool.fallback, finished)
+        if "pages" in finished:
+            label = Label.from_data(finished["label"])
+            self.pages.add(call.id, finished["full"], finished["allowance"], label)
+            self.tools.setdefault(READ_RESULT.name, READ_RESULT)
+        return await self._shown(wanted, finished)
+
+    def result(self, path: str) -> Data:
+        """Return what a call came to in the end, as `tool.finished` says it: where it failed, its fallback."""
+        finished = self.run.result(path, task=self.task) or {}
+        if self.run.result(f"{path}/fallback", task=self.task) is not None:
+            return self.result(f"{path}/fallback")
+        return finished
 
     def refuse(self, call: ToolCall, path: str, no: Refused) -> ChatMessage:
         """Record that nothing was called, and tell the model why."""
         why = self.run.redactor.text(no.why)
         self._checked(path, call.name, "deny", no.by, why, call.arguments)
-        return self._read(call, self._record(call, no.outcome, why, path, "", label=no.label))
+        return self._read(call, self.answer(call, no.outcome, why, path, "", label=no.label))
 
     # The stages
 
@@ -138,9 +113,11 @@ class Gateway:
 
     async def _cleared(self, wanted: Wanted) -> Wanted:
         """Take a call through all that may refuse it, in this order."""
-        return await self._approved(self._in_scope(wanted))
+        return await self._approved(await self._past_guardrails(self._in_scope(wanted)))
 
     def _in_scope(self, wanted: Wanted) -> Wanted:
+        if wanted.tool is READ_RESULT:
+            return wanted
         match self._verdict(wanted):
             case Deny(why) | Revise(why):
                 raise Refused("denied", "scope", why)
@@ -148,6 +125,26 @@ class Gateway:
                 return replace(wanted, question=question)
             case Allow():
                 return wanted
+
+    async def _past_guardrails(self, wanted: Wanted, edits: int = 0) -> Wanted:
+        """Put the arguments before their guardrails; each time that a person edits them anew."""
+        guardrails = self.over(wanted.tool).arguments
+        if not guardrails:
+            return wanted
+        path = f"{wanted.path}/edit:{edits}" if edits else wanted.path
+        verdict, by = await guard(
+            self.run, guardrails, "arguments", wanted.arguments, self._guarding(wanted, path)
+        )
+        match verdict:
+            case Deny(why) | Revise(why):
+                raise Refused("denied", "guardrail", f"'{wanted.tool.name}' was not called. {by}: {why}")
+            case Ask(question):
+                return replace(wanted, question=" ".join(filter(None, (wanted.question, question))))
+            case Allow():
+                return wanted
+
+    def _guarding(self, wanted: Wanted, path: str) -> ToolContext:
+        return replace(self.context(path, self.label(wanted.arguments)), tool=wanted.tool.name)
 
     async def _approved(self, wanted: Wanted) -> Wanted:
         """Have a person decide where one must; take edited arguments through the same stages."""
@@ -165,14 +162,15 @@ class Gateway:
             if decision.arguments is None:
                 return approved
             try:
-                return self._edited(approved, decision.arguments)
+                return await self._edited(approved, decision.arguments, attempt)
             except Refused as no:
                 attempt, objection = attempt + 1, f"The edited arguments were not accepted: {no.why}"
 
-    def _edited(self, wanted: Wanted, arguments: Data) -> Wanted:
+    async def _edited(self, wanted: Wanted, arguments: Data, attempt: int) -> Wanted:
         """Return a call with the arguments that a person put in; they have to pass what came before."""
         arguments = self._arguments(wanted.tool, json.dumps(arguments))
-        return self._in_scope(replace(wanted, arguments=arguments, changed=True))
+        changed = replace(wanted, arguments=arguments, changed=True)
+        return await self._past_guardrails(self._in_scope(changed), attempt)
 
     async def _ask(self, wanted: Wanted, attempt: int, objection: str) -> Decision:
         tool = wanted.tool
@@ -200,89 +198,40 @@ class Gateway:
             return Deny(f"The check failed: it returned {verdict!r:.100}, which is no verdict.")
         return verdict
 
-    # What passed them
+    # What came of it
 
-    async def _run(self, wanted: Wanted) -> Data:
-        """Run a tool once per run; where it may have happened already, ask a person."""
-        while True:
-            try:
-                return await self._step(wanted)
-            except UnknownOutcome as unknown:
-                attempt = unknown.attempt + 1
-            decision = await self._ask_again(wanted, attempt)
-            if not decision.approved:
-                break
-            self.run.settle(wanted.path, task=self.task)
-            wanted = replace(wanted, approval=decision.id)
-        said = f" A person says: {decision.note}" if decision.note else ""
-        text = f"'{wanted.tool.name}' was begun and it is not known whether it happened. It must not be repeated.{said}"
-        return self._record(wanted.call, "unknown", text, wanted.path, wanted.mark, attempt, PERSON)
-
-    async def _step(self, wanted: Wanted) -> Data:
-        tool, path = wanted.tool, wanted.path
-        repeatable = tool.reads_only or tool.idempotent
-        intent = {
-            "tool": tool.name,
-            "arguments": wanted.arguments,
-            "effects": list(tool.effects),
-            "idempotent": tool.idempotent,
-            "key": self.run.key(path, task=self.task),
-            "fingerprint": wanted.mark,
-        }
-
-        async def do(_attempt: int) -> Data:
-            if tool.name in self.inner:
-                text, label = await self.inner[tool.name](wanted.arguments, path)
-                outcome = Outcome("ok", text, received=len(text), selected=len(text))
-                return self._result(wanted, outcome, label)
-            label = tool.label | self.label(wanted.arguments)
-            context = self.context(path, label)
-            outcome = await execute(tool, convert_arguments(wanted.arguments, tool), context)
-            label = label | context.memory.label
-            if outcome.outcome == "timeout" and not repeatable:
-                raise LostOutcome(outcome.text)
-            return self._result(wanted, outcome, label)
-
-        return await self.run.step(
-            path,
-            "tool",
-            intent,
-            do,
-            task=self.task,
-            agent=self.agent,
-            repeatable=repeatable,
-            approval=wanted.approval,
+    async def _shown(self, wanted: Wanted, finished: Data) -> ChatMessage:
+        """Return a result as the model reads it, once its guardrails saw the whole of it."""
+        message = self._read(wanted.call, finished)
+        guardrails = self.over(wanted.tool).results
+        if not guardrails or finished["outcome"] not in ("ok", *_FAILED):
+            return message
+        whole = finished.get("full") or message.content
+        verdict, by = await guard(self.run, guardrails, "results", whole, self._guarding(wanted, wanted.path))
+        match verdict:
+            case Allow(note):
+                return replace(message, note=f"{message.note}\n[{note}]".strip()) if note else message
+            case Ask(question):
+                about = {"tool": wanted.tool.name, "output": whole}
+                path = f"{wanted.path}/guardrail:results"
+                asked = Question(path, "output", question, self.task, self.agent, about)
+                decision = await ask(self.run, asked)
+                if decision.approved:
+                    return message
+                why = f"a person said no{': ' if decision.note else ''}{decision.note}"
+            case Deny(why) | Revise(why):
+                why = f"{by}: {why}"
+        said = (
+            f"'{wanted.tool.name}' was called, and its result is kept from you. {self.run.redactor.text(why)}"
         )
+        return ChatMessage("tool", said, tool_call_id=wanted.call.id)
 
-    async def _ask_again(self, wanted: Wanted, attempt: int) -> Decision:
-        """Ask whether to run once more what may have happened."""
-        tool = wanted.tool
-        about = {"tool": tool.name, "definition": tool.definition, "arguments": wanted.arguments}
-        text = f"'{tool.name}' was begun and nobody knows whether it happened. Run it again?"
-        question = Question(wanted.path, "unknown", text, self.task, self.agent, about, attempt=attempt)
-        return await ask(self.run, question)
-
-    def _result(self, wanted: Wanted, outcome: Outcome, label: Label) -> Data:
-        details: Data = {
-            "received": outcome.received,
-            "selected": outcome.selected,
-            "seconds": round(outcome.seconds, 4),
-        }
-        if outcome.full is not None:
-            details["full"] = outcome.full
-        if outcome.error:
-            details["error"] = outcome.error
-        text = self.run.redactor.text(outcome.text)
-        if wanted.changed:
-            text = f"A person changed the arguments to {canonical(wanted.arguments)}. The result:\n{shown(text, label)}"
-        return {
-            "tool": wanted.tool.name,
-            "outcome": outcome.outcome,
-            "message": self._say(wanted.call, text, wanted.path, PERSON if wanted.changed else label),
-            "fingerprint": wanted.mark,
-            "label": label.to_data(),
-            **details,
-        }
+    async def _instead(self, wanted: Wanted, fallback: Tool, failed: Data) -> ChatMessage:
+        """Make the fallback's call in the place of one that failed: a call of its own, from the first stage on."""
+        call = ToolCall(wanted.call.id, fallback.name, json.dumps(wanted.arguments, ensure_ascii=False))
+        message = await self.call(call, f"{wanted.path}/fallback", wanted.reason)
+        note = f"['{wanted.tool.name}' failed ({_how(failed)}); this is of its fallback '{fallback.name}']"
+        return replace(message, note=f"{note}\n{message.note}".strip())
 
     # The record
 
@@ -292,30 +241,9 @@ class Gateway:
             data |= {"why": why, "arguments": arguments}
         self.run.record("tool.checked", path, data, task=self.task, agent=self.agent)
 
-    def _record(
-        self,
-        call: ToolCall,
-        outcome: str,
-        text: str,
-        path: str,
-        mark: str,
-        attempt: int | None = None,
-        label: Label | None = None,
-    ) -> Data:
-        """Record what a call came to that was not made, or not made again."""
-        data = {
-            "tool": call.name,
-            "outcome": outcome,
-            "message": self._say(call, text, path, label),
-            "fingerprint": mark,
-            "selected": len(text),
-        }
-        self.run.answer(path, "tool", data, task=self.task, agent=self.agent, attempt=attempt)
-        return data
-
-    def _say(self, call: ToolCall, text: str, path: str, label: Label | None) -> str:
-        message = ChatMessage("tool", text, tool_call_id=call.id, label=label)
-        return self.run.say(message, path, task=self.task, agent=self.agent)
-
     def _read(self, call: ToolCall, finished: Data) -> ChatMessage:
         return replace(self.run.message(finished["message"], task=self.task), tool_call_id=call.id)
+
+
+def _how(failed: Data) -> str:
+    return str(failed.get("error", {}).get("type") or failed["outcome"])

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import cast
 
@@ -25,18 +24,6 @@ class UnusableResult(ToolError):
     """A tool ran to its end, and what it returned cannot be shown. The message is written for the model."""
 
 
-@dataclass(frozen=True, slots=True)
-class Selected:
-    """What a model is shown of a result."""
-
-    text: str
-    """Ends in a line that says what was left out, where anything was; that line is above the allowance."""
-    received: int
-    """Characters of the whole result."""
-    selected: int
-    """Characters of it that are shown."""
-
-
 def to_text(value: object) -> str:
     """Write what a tool returned: text as it is, data as JSON.
 
@@ -54,20 +41,6 @@ def to_text(value: object) -> str:
         kind = type(cast(object, value)).__name__
         raise UnusableResult(f"The result is binary ({kind}, {size:,} bytes) and cannot be shown as text.")
     return _to_json(value)
-
-
-def cut(text: str, allowance: int) -> Selected:
-    """Cut a result to an allowance of characters: a JSON list after a whole item, a text after a line."""
-    if len(text) <= allowance:
-        return Selected(text, len(text), len(text))
-    items = _count_items(text)
-    shown, end = _whole_items(text, allowance - 1) if items else (0, 0)
-    if shown:
-        left_out = f"{items - shown:,} of {items:,} items left out"
-        return Selected(f"{text[:end]}]\n[… {left_out} …]", len(text), end + 1)
-    head = _at_line_end(text[:allowance])
-    left_out = f"{len(text) - len(head):,} of {len(text):,} characters left out"
-    return Selected(f"{head}\n[… {left_out} …]", len(text), len(head))
 
 
 def _to_json(value: object) -> str:
@@ -162,36 +135,3 @@ def _whole_characters(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
-
-
-def _count_items(text: str) -> int:
-    """Count the items of a JSON list; 0 where the text is no such list."""
-    if not text.startswith("[") or len(text) > KEPT_CHARS:
-        return 0
-    try:
-        return len(json.loads(text))
-    except (ValueError, RecursionError):
-        return 0
-
-
-def _whole_items(text: str, allowance: int) -> tuple[int, int]:
-    """Return how many items of a JSON list end within the allowance, and where the last of them ends."""
-    decoder, shown, end, at = json.JSONDecoder(), 0, 0, 1
-    while at < allowance:
-        at = decoder.raw_decode(text, _after_blanks(text, at))[1]
-        if at > allowance:
-            break
-        shown, end = shown + 1, at
-        at = _after_blanks(text, at) + 1
-    return shown, end
-
-
-def _after_blanks(text: str, at: int) -> int:
-    while at < len(text) and text[at] in " \t\r\n":
-        at += 1
-    return at
-
-
-def _at_line_end(head: str) -> str:
-    end = head.rfind("\n")
-    return head[:end] if end > len(head) // 2 else head

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import inspect
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Generic, Literal, ParamSpec, Protocol, TypeVar, get_args, overload
+from typing import (
+    Any,
+    Generic,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypedDict,
+    TypeVar,
+    Unpack,
+    get_args,
+    overload,
+)
 
+from crewkit.core.guardrails import NONE, Guardrail, Guardrails
 from crewkit.core.label import Label
 from crewkit.core.messages import canonical, fingerprint
-from crewkit.errors import DefinitionError, did_you_mean
+from crewkit.errors import DefinitionError, ToolError, did_you_mean
 from crewkit.memory.base import Hit, Record, Where
+from crewkit.resilience.breaker import Breaker
+from crewkit.resilience.retry import Retry
+from crewkit.resilience.throttle import Rate
+from crewkit.tools.care import BREAKER, MAY_PASS, check_care
 
 Effect = Literal["read", "write", "external", "financial"]
 
@@ -80,6 +95,8 @@ class ToolContext:
     """The run's inputs."""
     note: Callable[[str], None] = lambda text: None
     """Write a line into the transcript."""
+    tool: str = ""
+    """For a guardrail: the tool whose call it looks at."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,9 +113,28 @@ class Tool:
     idempotent: bool = False
     """Running it twice with one idempotency key is as good as once."""
     timeout: float = 60.0
-    """Seconds for one call."""
-    max_chars: int = 20_000
-    """Longest result that a model is shown; the whole stays in the journal."""
+    """Seconds for one attempt."""
+    retries: int | Retry = 0
+    """How many times a call is tried again after an error that may pass; a `Retry` also says how patiently."""
+    retry_on: tuple[type[Exception], ...] = MAY_PASS
+    """Errors that may pass, besides `ToolError(…, retryable=True)`. They are what a breaker counts, too."""
+    fallback: Tool | None = None
+    """Called in the place of this one where it failed: a call of its own, from the scope on."""
+    cache_ttl: float = 0.0
+    """Seconds for which a result serves equal calls in the same run; 0: none is kept."""
+    stale_on_failure: bool = False
+    """Where a call fails, an older result serves, marked as stale."""
+    rate: Rate | str | None = None
+    """Calls in a time, for example `30/min`; more wait."""
+    concurrency: int | None = None
+    """Calls at once; more wait."""
+    breaker: Breaker | None = BREAKER
+    """When it is left alone for a while. `None`: never."""
+    max_tokens: int = 5_000
+    """Longest result that a model is shown at once, a token being about four bytes; it can page through the rest, and
+    the whole stays in the journal."""
+    guardrails: Guardrails | Sequence[Guardrail] = NONE
+    """For its arguments and its results; a plain list is for the results."""
     context: str = ""
     """The parameter that receives the `ToolContext`; empty where there is none."""
     convert: Callable[[dict[str, Any]], dict[str, Any]] = field(default=dict, repr=False)
@@ -123,14 +159,7 @@ class Tool:
                 f"Tool '{self.name}' has the effects {list(self.effects)}. "
                 f"Use one or more of: {', '.join(get_args(Effect))}; 'read' where nothing changes."
             )
-        if not 0 < self.timeout < math.inf:
-            raise DefinitionError(
-                f"Tool '{self.name}' has a timeout of {self.timeout}. Give seconds above 0."
-            )
-        if self.max_chars < 1:
-            raise DefinitionError(
-                f"Tool '{self.name}' has max_chars={self.max_chars}. Give a number above 0."
-            )
+        check_care(self)
         self._check_control()
 
     def _check_control(self) -> None:
@@ -163,6 +192,20 @@ class Tool:
         """Nothing changes by calling it."""
         return set(self.effects) <= {"read"}
 
+    @property
+    def repeatable(self) -> bool:
+        """It may be called again where nobody knows whether it was: nothing changes, or only once."""
+        return self.reads_only or self.idempotent
+
+    @property
+    def retry(self) -> Retry:
+        """How often and how patiently it is tried again."""
+        return self.retries if isinstance(self.retries, Retry) else Retry(attempts=self.retries + 1)
+
+    def may_pass(self, error: BaseException) -> bool:
+        """Say whether an error may pass by itself."""
+        return error.retryable if isinstance(error, ToolError) else isinstance(error, self.retry_on)
+
     @cached_property
     def definition(self) -> str:
         """Hash of what it promises: an approval of a call holds for this tool and no other."""
@@ -194,44 +237,42 @@ class FunctionTool(Tool, Generic[P, R_co]):
         return self.function(*args, **kwargs)
 
 
+class ToolOptions(TypedDict, total=False):
+    """What may be said of a tool besides what it is; each means what the field of `Tool` says."""
+
+    effects: Effect | Sequence[Effect] | None
+    """What a call does. Left out, it counts as `write` and `external`: a person is asked."""
+    idempotent: bool
+    timeout: float
+    retries: int | Retry
+    retry_on: tuple[type[Exception], ...]
+    fallback: Tool | None
+    cache_ttl: float
+    stale_on_failure: bool
+    rate: Rate | str | None
+    concurrency: int | None
+    breaker: Breaker | None
+    max_tokens: int
+    guardrails: Guardrails | Sequence[Guardrail]
+    control: Sequence[str] | None
+    trusted: bool
+    sensitive: bool
+
+
 @overload
 def tool(
-    function: Callable[P, R],
-    /,
-    *,
-    name: str | None = None,
-    effects: Effect | Sequence[Effect] | None = None,
-    idempotent: bool = False,
-    timeout: float = 60.0,
-    max_chars: int = 20_000,
-    control: Sequence[str] | None = None,
-    trusted: bool = False,
-    sensitive: bool = False,
+    function: Callable[P, R], /, *, name: str | None = None, **options: Unpack[ToolOptions]
 ) -> FunctionTool[P, R]: ...
 @overload
 def tool(
-    *,
-    name: str | None = None,
-    effects: Effect | Sequence[Effect] | None = None,
-    idempotent: bool = False,
-    timeout: float = 60.0,
-    max_chars: int = 20_000,
-    control: Sequence[str] | None = None,
-    trusted: bool = False,
-    sensitive: bool = False,
+    *, name: str | None = None, **options: Unpack[ToolOptions]
 ) -> Callable[[Callable[P, R]], FunctionTool[P, R]]: ...
 def tool(
     function: Callable[..., Any] | None = None,
     /,
     *,
     name: str | None = None,
-    effects: Effect | Sequence[Effect] | None = None,
-    idempotent: bool = False,
-    timeout: float = 60.0,
-    max_chars: int = 20_000,
-    control: Sequence[str] | None = None,
-    trusted: bool = False,
-    sensitive: bool = False,
+    **options: Unpack[ToolOptions],
 ) -> Any:
     """Make a tool of a function: its signature and docstring are what the model reads.
 
@@ -239,13 +280,7 @@ def tool(
         function: A sync or async function whose parameters are annotated. A parameter annotated with
             `ToolContext` is filled in and not shown to the model.
         name: What the model calls it; the function's name where left out.
-        effects: What a call does. Left out, it counts as `write` and `external`: a person is asked.
-        idempotent: Running it twice with one idempotency key is as good as once.
-        timeout: Seconds for one call.
-        max_chars: Longest result that a model is shown; the whole stays in the journal.
-        control: The arguments that decide where an effect lands: recipient, amount, path, URL. Left out: all.
-        trusted: What it returns may be taken at its word: nobody outside can have written it.
-        sensitive: It reads what not everybody may know.
+        **options: `effects`, `timeout`, `retries` …: see the fields of `Tool`.
 
     Raises:
         DefinitionError: The function cannot be described to a model.
@@ -261,15 +296,9 @@ def tool(
             description=described.description,
             parameters=described.parameters,
             function=function,
-            effects=_effects(effects),
-            idempotent=idempotent,
-            timeout=timeout,
-            max_chars=max_chars,
             context=described.context,
             convert=described.convert,
-            control=control,
-            trusted=trusted,
-            sensitive=sensitive,
+            **_given(label, options),
         )
 
     def decorate(function: Callable[P, R]) -> FunctionTool[P, R]:
@@ -283,16 +312,11 @@ def tool_from_schema(
     description: str,
     parameters: dict[str, Any],
     function: Callable[..., Any],
-    *,
-    effects: Effect | Sequence[Effect] | None = None,
-    idempotent: bool = False,
-    timeout: float = 60.0,
-    max_chars: int = 20_000,
-    control: Sequence[str] | None = None,
-    trusted: bool = False,
-    sensitive: bool = False,
+    **options: Unpack[ToolOptions],
 ) -> Tool:
     """Make a tool of a callable and a foreign JSON Schema; its arguments arrive by name, as JSON data.
+
+    `effects`, `timeout`, `retries` … are those of `Tool`.
 
     Raises:
         DefinitionError: `parameters` is not a JSON Schema of type `object`, or a value is out of range.
@@ -313,19 +337,7 @@ def tool_from_schema(
         raise DefinitionError(
             f"Tool '{name}' has parameters of type {parameters.get('type')!r}. Wrap them in an 'object'."
         )
-    return Tool(
-        name,
-        description,
-        parameters,
-        function,
-        _effects(effects),
-        idempotent,
-        timeout,
-        max_chars,
-        control=control,
-        trusted=trusted,
-        sensitive=sensitive,
-    )
+    return Tool(name, description, parameters, function, **_given(name, options))
 
 
 def as_tools(tools: Sequence[Tool], where: str) -> tuple[Tool, ...]:
@@ -373,9 +385,16 @@ def _where(function: Callable[..., Any], label: str) -> str:
     )
 
 
-def _effects(effects: Effect | Sequence[Effect] | None) -> tuple[Effect, ...]:
-    if effects is None:
-        return UNDECLARED
-    if isinstance(effects, str):
-        return (effects,)
-    return tuple(dict.fromkeys(effects))
+def _given(name: str, options: ToolOptions) -> dict[str, Any]:
+    """Return the options as the fields of a tool."""
+    given: dict[str, Any] = {**options}
+    known = ToolOptions.__annotations__
+    for option in given:
+        if option not in known:
+            raise DefinitionError(
+                f"Tool '{name}' has no option '{option}'.{did_you_mean(option, known)} There are: {', '.join(known)}."
+            )
+    effects = options.get("effects")
+    given["effects"] = UNDECLARED if effects is None else (effects,) if isinstance(effects, str) else effects
+    given["effects"] = tuple(dict.fromkeys(given["effects"]))
+    return given

@@ -28,7 +28,7 @@ async def test_a_turn_calls_so_many_tools_and_the_rest_is_told_to_ask_again(make
 
 
 async def test_a_conversation_of_long_results_stays_within_its_size(make_options):
-    @tool(effects="read", max_chars=60_000)
+    @tool(effects="read", max_tokens=15_000)
     def page(i: int) -> str:
         """Read a page."""
         return f"{i} " * 15_000

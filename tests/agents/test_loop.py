@@ -181,7 +181,7 @@ async def test_a_tool_that_raises_or_times_out_is_answered_with_a_structured_err
 
 
 async def test_a_long_result_is_cut_for_the_model_and_kept_whole_in_the_journal(make_options, runs):
-    @tool(effects="read", max_chars=300)
+    @tool(effects="read", max_tokens=75)
     def long() -> str:
         """Say much."""
         return "a" * 1000 + "z"
@@ -189,7 +189,11 @@ async def test_a_long_result_is_cut_for_the_model_and_kept_whole_in_the_journal(
     model = ScriptedModel([call("long"), "Done."])
     result = await alone(model, long).run({}, make_options())
     (shown,) = told(model)
-    assert shown == "a" * 300 + "\n[… 701 of 1,001 characters left out …]"
+    note, _, rest = shown.partition("\n")
+    assert (
+        note == '[701 of 1,001 characters left out; read_result(call="call-0-0", page=2) shows page 2 of 4]'
+    )
+    assert unfenced(rest) == "a" * 300
     (event,) = [e for e in runs.events(result.run_id) if e.type == "tool.finished"]
     assert event.data["full"] == "a" * 1000 + "z"
     assert event.data["received"] == 1001

@@ -17,7 +17,8 @@ from crewkit.agents.prompt import assignment_text, system_prompt
 from crewkit.core.messages import ChatMessage
 from crewkit.models.base import Request, ToolSpec, Watch
 from crewkit.models.offline import OfflineModel
-from crewkit.tools.result import cut, to_text
+from crewkit.tools.cut import cut
+from crewkit.tools.result import to_text
 from crewkit.tools.tool import Tool, tool
 
 NOTE = "(offline model: extracted by rule, not written by a language model)"
@@ -76,7 +77,8 @@ class Loop:
         one = self.tools[name]
         assert not list(Draft202012Validator(one.parameters).iter_errors(arguments)), arguments
         try:
-            return cut(to_text(one.function(**arguments)), one.max_chars).text
+            selected = cut(to_text(one.function(**arguments)), one.max_tokens)
+            return f"[{selected.left_out}]\n{selected.text}" if selected.left_out else selected.text
         except Exception as error:  # noqa: BLE001 - a tool's body
             return f"'{name}' failed. {type(error).__name__}: {error}"
 
@@ -447,7 +449,7 @@ async def test_results_that_were_cut_are_still_read() -> None:
         {"name": f"crane {i}", "note": f"Crane {i} lifts {i + 10} tons in calm weather."} for i in range(200)
     ]
 
-    @tool(effects="read", max_chars=3_000)
+    @tool(effects="read", max_tokens=750)
     def inventory() -> list[dict[str, str]]:
         """List the cranes."""
         return rows

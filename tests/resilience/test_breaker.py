@@ -40,7 +40,7 @@ async def test_it_opens_after_the_failures_in_the_window_and_then_calls_nothing(
     assert service.circuit.state == "open"
     with pytest.raises(
         CircuitOpen,
-        match=r"failed 3 times within 10 seconds \(last: timeout\); it is tried again in 30 seconds",
+        match=r"failed 3 times within 10 seconds \(last: timeout\); to be tried again in 30 seconds",
     ):
         await service.call()
     assert (service.calls, service.told) == (3, ["open"])

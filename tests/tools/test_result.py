@@ -1,5 +1,4 @@
 import enum
-import json
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, model_serializer
 
-from crewkit.tools.result import KEPT_CHARS, NOTHING, UnusableResult, cut, to_text
+from crewkit.tools.result import KEPT_CHARS, NOTHING, UnusableResult, to_text
 
 
 class Colour(enum.Enum):
@@ -147,69 +146,6 @@ def test_a_value_that_occurs_twice_is_no_cycle():
     assert to_text({"a": shared, "b": [shared, shared]}) == '{"a":[1],"b":[[1],[1]]}'
 
 
-def test_a_result_within_the_allowance_is_not_touched():
-    shown = cut("short", 5)
-    assert (shown.text, shown.received, shown.selected) == ("short", 5, 5)
-
-
-def test_text_is_cut_after_a_line_and_says_what_is_missing():
-    text = "".join(f"line {n}\n" for n in range(1000))
-    shown = cut(text, 100)
-    head, marker = shown.text.rsplit("\n", 1)
-    assert text.startswith(head + "\n")
-    assert len(head) == shown.selected <= 100
-    assert marker == f"[… {len(text) - len(head):,} of {len(text):,} characters left out …]"
-
-
-def test_one_long_line_is_cut_at_the_allowance():
-    shown = cut("x" * 1000, 100)
-    assert shown.text == "x" * 100 + "\n[… 900 of 1,000 characters left out …]"
-    assert shown.received == 1000
-
-
-def test_a_json_list_is_cut_after_a_whole_item():
-    text = to_text([{"id": n, "text": "],[" * 3} for n in range(50)])
-    shown = cut(text, 200)
-    kept, marker = shown.text.split("\n")
-    items = json.loads(kept)
-    assert [item["id"] for item in items] == list(range(len(items)))
-    assert marker == f"[… {50 - len(items)} of 50 items left out …]"
-    assert shown.selected == len(kept) <= 200
-
-
-def test_a_pretty_json_list_is_cut_after_a_whole_item_too():
-    shown = cut(json.dumps(list(range(1000)), indent=2), 100)
-    kept, _, _ = shown.text.rpartition("\n")
-    assert json.loads(kept) == list(range(len(json.loads(kept))))
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "[" * 200_000,
-        "[1, 2",
-        "[1] and [2]" * 99,
-        "[,]" * 99,
-        '["' + "x" * 500 + '"]',
-        "[1" + "0" * 5000 + "]",
-    ],
-)
-def test_what_only_begins_like_a_list_is_cut_as_text(text: str):
-    shown = cut(text, 5)
-    if len(text) > 5:
-        assert shown.text.startswith(text[:5])
-        assert "characters left out" in shown.text
-
-
-def test_a_hundred_megabytes_of_text_are_cut_at_once():
-    text = "x" * 100_000_000
-    began = time.process_time()
-    shown = cut(to_text(text), 20_000)
-    assert time.process_time() - began < 2
-    assert shown.received == 100_000_000
-    assert len(shown.text) < 20_100
-
-
 def test_an_inside_as_long_as_is_kept_is_shown():
     assert len(to_text(["x" * (KEPT_CHARS - 10)])) == KEPT_CHARS - 6
 
@@ -237,15 +173,3 @@ def test_no_value_makes_writing_raise_anything_but_a_refusal(value: object):
     except UnusableResult as error:
         text = str(error)
     text.encode()
-
-
-@given(st.text() | st.lists(st.integers() | st.text()).map(json.dumps), st.integers(1, 200))
-def test_what_is_shown_is_a_beginning_within_the_allowance(text: str, allowance: int):
-    shown = cut(text, allowance)
-    assert shown.received == len(text)
-    assert shown.selected <= max(allowance, 0) or shown.text == text
-    if shown.selected < shown.received:
-        assert "left out" in shown.text
-        assert shown.text.startswith(text[: shown.selected - 1])
-    else:
-        assert shown.text == text

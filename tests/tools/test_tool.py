@@ -15,6 +15,7 @@ from inline_snapshot import snapshot
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
+from crewkit.core.guardrails import Guardrails
 from crewkit.errors import DefinitionError
 from crewkit.tools.arguments import convert_arguments, parse_arguments
 from crewkit.tools.schema import json_schema
@@ -475,7 +476,22 @@ def fine(n: int) -> int:
         ({"timeout": -1}, "Give seconds above 0"),
         ({"timeout": float("nan")}, "Give seconds above 0"),
         ({"timeout": float("inf")}, "Give seconds above 0"),
-        ({"max_chars": 0}, "max_chars=0"),
+        ({"max_tokens": 0}, "max_tokens=0"),
+        ({"timout": 5}, "has no option 'timout'. Did you mean 'timeout'?"),
+        ({"retries": -1}, "retries=-1. Give a number from 0 up"),
+        ({"retries": True}, "retries=True"),
+        ({"effects": "write", "retries": 2}, "what it does must not be done twice"),
+        ({"effects": "read", "retry_on": (int,)}, "which is no kind of error"),
+        ({"effects": "read", "cache_ttl": -1}, "Give seconds, 0 for no cache"),
+        ({"effects": "write", "idempotent": True, "cache_ttl": 5}, "never answered from a cache"),
+        ({"effects": "read", "stale_on_failure": True}, "keeps no results"),
+        ({"rate": "often"}, "rate='often' is no rate"),
+        ({"concurrency": 0}, "concurrency=0"),
+        ({"breaker": 5}, "breaker=5 is not a Breaker"),
+        ({"fallback": print}, "fallback=.* is not a tool"),
+        ({"guardrails": "x"}, "guardrails='x' is not a list"),
+        ({"guardrails": [5]}, "the guardrail 5 is not a function"),
+        ({"guardrails": Guardrails(output=[print])}, "guardrails for 'output', but a tool has"),
     ],
 )
 def test_an_impossible_option_is_a_definition_error(options: dict[str, Any], says: str):

@@ -33,7 +33,8 @@ _FAILED = re.compile(
     re.IGNORECASE,
 )
 _MEANT = re.compile(r"\bdid you mean\b", re.IGNORECASE)
-_CUT = re.compile(r"\n\[… [\d,]+ .{0,60}left out …\]\s*\Z")
+_NOTES = re.compile(r"\A(?:\[[^\n]*\]\n)+(?=<untrusted-)|\A\[[\d,]+ [^\n]*(?:left out|stands)[^\n]*\]\n")
+"""What stands before a tool's result: how much was left out, how old it is."""
 _TASK = re.compile(r"\A# Task: ([^\n]*)\n?")
 _COMPLAINT = re.compile(
     r"\b(?:invalid|not valid|does not (?:satisfy|match|fit)|schema|guardrail|revise|rejected|not accepted|"
@@ -161,7 +162,9 @@ class Case:
 
 def read(request: Request) -> Case:
     """Take a request apart."""
-    messages = tuple(replace(message, content=unfenced(message.content)) for message in request.messages)
+    messages = tuple(
+        replace(message, content=unfenced(_NOTES.sub("", message.content))) for message in request.messages
+    )
     request = replace(request, messages=messages)
     users = [message for message in request.messages if message.role == "user"]
     first = next((m for m in users if _TASK.match(m.content)), users[0] if users else ChatMessage("user", ""))
@@ -383,8 +386,8 @@ def _unsigned(text: str) -> str:
 
 
 def decode(text: str) -> Any:
-    """Read JSON; where a result was cut, read the whole objects that are left. `None` for other text."""
-    stripped = _CUT.sub("", text).strip() if text.rstrip().endswith("…]") else text.strip()
+    """Read JSON; where a text was cut, read the whole objects that are left. `None` for other text."""
+    stripped = text.strip()
     if not stripped or (
         stripped[0] not in '{["-' and not stripped[0].isdigit() and stripped not in ("true", "false")
     ):

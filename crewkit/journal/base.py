@@ -17,6 +17,8 @@ class Lease:
     epoch: int
     """Grows with every owner; an append under an older epoch is refused."""
     seg: str
+    task: str = ""
+    """The task that it is of, where several processes carry one run on; empty: the run itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class Write:
     """The owner's lease, or `None` for a decision or signal from outside (its drafts have a `key`)."""
     durable: bool = False
     """On return the events survive a loss of power, not only of the process."""
+    task: str = ""
+    """The task whose lease `epoch` is of; empty: it is the run's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,4 +162,41 @@ class Journal(Protocol):
 
     def close(self) -> None:
         """Release files and connections. Leases of this object are given back."""
+        ...
+
+
+class SharedJournal(Journal, Protocol):
+    """A journal on which several processes can carry one run on: one has the run, others have tasks of it.
+
+    An append under a task's lease is refused where the lease has a newer epoch, or the run does not run. What a
+    refused owner had to say of the end of a tool call that it had begun itself is appended all the same, marked
+    `late`: it settles an unknown outcome that nobody has decided yet, and is evidence otherwise.
+    """
+
+    def take(self, run: str, seg: str, *, task: str = "", shared: bool = False) -> Lease:
+        """Take the lease of a run, or of one of its tasks, that no living process holds.
+
+        Args:
+            run: The run.
+            seg: Who takes it.
+            task: The task, or nothing.
+            shared: Others may have tasks of the run. Otherwise it is refused while one does, and no older lease
+                of a task is good any more.
+
+        Raises:
+            RunBusy: Another process holds it; the message says which.
+            InputError: There is no such run.
+        """
+        ...
+
+    def expel(self, run: str, task: str = "") -> bool:
+        """Take a lease from a worker that stopped answering; say whether nobody holds it any more.
+
+        What that worker appends from then on is refused. It loses all its leases, and takes back those that
+        nobody else has taken when it wakes up. A process that is no worker keeps what it has.
+        """
+        ...
+
+    def lasts(self, runs: Sequence[str]) -> dict[str, int]:
+        """Return the highest `seq` of each of these runs. Cheap enough to poll."""
         ...

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import secrets
-import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from crewkit.core.events import Event
-from crewkit.errors import CrewkitError, JournalError
+from crewkit.errors import CrewkitError, JournalError, RunBusy
 from crewkit.journal.base import Lease, Write
+from crewkit.journal.batch import Batch
+from crewkit.journal.late import late_ends
+from crewkit.journal.leases import HELD, SCHEMA, WORKER, Leases, Place, claim, expel, give_back, number
 from crewkit.journal.link import Link, rollback
 from crewkit.journal.sql import (
     COLUMNS,
     Row,
     SqlJournal,
+    StaleOwner,
     Tail,
     check_run_id,
     me,
     now,
+    owner,
     plain,
     taken,
-    to_json,
 )
 
 if TYPE_CHECKING:
@@ -61,6 +63,8 @@ _SCHEMAS = (
     ALTER TABLE runs ADD COLUMN queue text COLLATE "C" NOT NULL DEFAULT '';
     CREATE INDEX runs_queue ON runs (queue) WHERE queue <> '' AND status = 'running';
     """,
+    # 4: leases of tasks.
+    SCHEMA,
 )
 # `data` is text and not jsonb, which refuses NUL and half characters, and rewrites numbers and the order of keys.
 # `batch` is the transaction's own mark: it tells whether one whose commit was not answered happened.
@@ -68,20 +72,11 @@ _SCHEMAS = (
 _MIGRATING = 0x637265776B6974
 """The advisory lock of who makes the tables."""
 
-_LEASE: Final = "'crewkit.runs'::regclass::oid::integer"
-"""The first half of a lease's advisory lock; the second is the run's number."""
-
-_LEASED: Final = """
-    (SELECT DISTINCT objid FROM pg_locks WHERE locktype = 'advisory' AND granted
-     AND classid = 'crewkit.runs'::regclass::oid AND objsubid = 2
-     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
-"""
-"""The numbers of the runs whose lease somebody holds."""
-
 _TAILS: Final = """
     SELECT run, seq, epoch, status, started, updated, wake, told, bytes, queue, pid, host FROM runs
     WHERE run = ANY(%s) ORDER BY run FOR UPDATE
 """
+_EPOCHS: Final = "SELECT run, task, epoch FROM leases WHERE run = ANY(%s) AND task = ANY(%s)"
 _KEYS: Final = "SELECT run, key FROM events WHERE run = ANY(%s) AND key = ANY(%s)"
 _DONE: Final = "SELECT 1 FROM events WHERE run = %s AND seq = %s AND batch = %s"
 _INSERT: Final = (
@@ -92,47 +87,41 @@ _INSERT: Final = (
 )
 """Takes the columns of all rows: one statement costs half of what one for each row does."""
 
-_TRIES = 20
-"""Attempts to lock a run again that nobody else has taken."""
-
 _UNSYNCED = 1_000_000
 """Characters of events that are kept here, for a crash of the server to take, before it is told to sync."""
-
-_ENVELOPE = 1000
-"""What an event counts for beside its data."""
 
 
 class PostgresJournal(SqlJournal):
     """Runs in a PostgreSQL database, which any number of processes on any number of hosts share.
 
-    The lease of a run is an advisory lock of the connection that writes, which the server frees when the
-    process dies, and an epoch, by which an owner who lost it is refused. A lost connection is opened again,
-    and with it the leases; what a crash of the server took of the events that were not yet synced is written
-    again, and a transaction whose commit was not answered is looked for before it is repeated.
+    A lost connection is opened again, and with it the leases; what a crash of the server took of the events
+    that were not yet synced is written again, and a transaction whose commit was not answered is looked for
+    before it is repeated.
     """
 
     _born = "number"
 
-    def __init__(self, url: str, *, patience: float = 30.0) -> None:
+    def __init__(self, url: str, *, patience: float = 30.0, worker: bool = False) -> None:
         """Reach the server, and make the tables in the schema `crewkit` where they are missing.
 
         Args:
             url: `postgresql://user:password@host:5432/database`, as libpq reads it.
             patience: Seconds to try again for, where the connection was lost.
+            worker: Others may take its leases away when it stops answering; see `expel`.
 
         Raises:
             InputError: The URL cannot be read, or psycopg is not installed.
             JournalError: The server cannot be reached, or a newer crewkit made the tables.
         """
-        name = f"crewkit-{secrets.token_hex(8)}"
+        name = f"{WORKER if worker else 'crewkit-'}{secrets.token_hex(8)}"
         self._writer = Link(url, name=name, patience=patience, opened=self._opened)
         self._reader = Link(url, name="crewkit", patience=patience, opened=self._prepare)
         self._name = name
         self.where = self._reader.where
-        self._held: dict[str, _Held] = {}
-        self._unsynced: list[_Batch] = []
+        self._leases = Leases(self._is_busy)
+        self._unsynced: list[Batch] = []
         self._unsynced_size = 0
-        self._stuck: dict[str, JournalError] = {}
+        self._stuck: dict[Place, JournalError] = {}
         self._reader.run(lambda _: None)
 
     def begin(self, run: str, crew: str, seg: str) -> Lease:
@@ -161,7 +150,7 @@ class PostgresJournal(SqlJournal):
             row = found.fetchone()
             if row is None:
                 raise taken(run)
-            self._lock(db, run, row[0])
+            self._leases.lock(db, (run, ""), row[0])
             with db.pipeline():
                 mine = db.execute(
                     "UPDATE runs SET crew = %s, started = %s, updated = %s, pid = %s, host = %s, seg = %s, origin = %s,"
@@ -172,57 +161,74 @@ class PostgresJournal(SqlJournal):
             claimed = mine.fetchone()
             if claimed is None:
                 raise taken(run)
-            self._held[run].epoch = claimed[0]
+            self._leases.keep((run, ""), claimed[0])
             return Lease(run, claimed[0], seg)
 
-        with self._leasing(run):
+        with self._leases.taking((run, ""), self._give_back):
             return self._writer.run(work)
 
-    def take(self, run: str, seg: str) -> Lease:
-        """Take the lease of a run that no living process holds."""
+    def take(self, run: str, seg: str, *, task: str = "", shared: bool = False) -> Lease:
+        """Take the lease of a run, or of one of its tasks, that no living process holds."""
         self._owner(run)
-        if run in self._held:
-            raise self._busy(run)
+        place = (run, task)
+        if place in self._leases:
+            raise self._is_busy(place)
 
         def work(db: Connection) -> Lease:
-            self._lock(db, run, *db.execute("SELECT number FROM runs WHERE run = %s", (run,)).fetchall()[0])
-            with db.pipeline():
-                _begin(db, durable=True)
-                mine = db.execute(
-                    "UPDATE runs SET epoch = epoch + 1, pid = %s, host = %s, seg = %s WHERE run = %s"
-                    " RETURNING epoch",
-                    (*me(seg), run),
-                )
-                db.execute("COMMIT")
-            ((epoch,),) = mine.fetchall()
-            self._held[run].epoch = epoch
-            self._stuck.pop(run, None)
-            return Lease(run, epoch, seg)
+            self._leases.lock(db, place, number(db, place))
+            _begin(db, durable=True)
+            epoch = claim(db, place, me(seg))
+            if not task and not shared:
+                self._fence_tasks(db, run)
+            db.execute("COMMIT")
+            self._leases.keep(place, epoch)
+            self._stuck.pop(place, None)
+            return Lease(run, epoch, seg, task)
 
-        with self._leasing(run):
+        with self._leases.taking(place, self._give_back):
             return self._writer.run(work)
 
     def release(self, lease: Lease) -> None:
         """Give the lease back. A dead process's lease is free without it."""
-        held = self._held.get(lease.run)
-        if held is not None and held.epoch == lease.epoch:
-            self._unlock(lease.run)
+        if self._leases.epoch((lease.run, lease.task)) == lease.epoch:
+            self._give_back((lease.run, lease.task))
+
+    def expel(self, run: str, task: str = "") -> bool:
+        """Take a lease from a worker that stopped answering; say whether nobody holds it any more."""
+
+        def work(db: Connection) -> bool:
+            if not expel(db, (run, task)):
+                return False
+            _begin(db, durable=False)
+            claim(db, (run, task), me(""))
+            db.execute("COMMIT")
+            return True
+
+        return self._writer.run(work)
+
+    def lasts(self, runs: Sequence[str]) -> dict[str, int]:
+        """Return the highest `seq` of each of these runs."""
+        query = "SELECT run, seq FROM runs WHERE run = ANY(%s)"
+        return dict(self._reader.run(lambda db: db.execute(query, (list(runs),)).fetchall()))
 
     def append(self, writes: Sequence[Write]) -> list[list[Event]]:
         """Append all the writes in one transaction; return what became of each, in order."""
         if not writes:
             return []
         for write in writes:
-            if write.epoch is not None and (error := self._stuck.get(write.run)):
+            if write.epoch is not None and (error := self._stuck.get((write.run, write.task))):
                 raise error
         durable = any(write.durable for write in writes)
-        batch = _Batch(writes, durable or self._unsynced_size >= _UNSYNCED)
+        batch = Batch(writes, durable or self._unsynced_size >= _UNSYNCED)
         try:
             self._writer.run(lambda db: self._append(db, batch))
+        except StaleOwner:
+            self._append_late(writes)
+            raise
         except JournalError as error:
             if batch.seqs:
                 # Nobody knows whether it happened: the run is carried on by whoever reads what is there.
-                self._stuck |= {write.run: error for write in writes}
+                self._stuck |= {(write.run, write.task): error for write in writes}
             raise
         return batch.answer
 
@@ -231,13 +237,14 @@ class PostgresJournal(SqlJournal):
         # The server notices a closed connection soon, but whoever asks now must find the leases free.
         self._writer.close(b"SELECT pg_advisory_unlock_all()")
         self._reader.close()
-        self._held.clear()
+        self._leases.clear()
 
     def _all(self, query: str, *values: str | int) -> list[Row]:
         return self._reader.run(_query(query, values))
 
     def _held_of(self, runs: Sequence[str]) -> set[str]:
-        query = f"SELECT run FROM runs JOIN {_LEASED} lease ON lease.objid = number::oid WHERE run = ANY(%s)"  # noqa: S608
+        held = HELD.format("runs")
+        query = f"SELECT run FROM runs JOIN {held} lease ON objid = number::oid WHERE run = ANY(%s)"  # noqa: S608
         rows = self._reader.run(lambda db: db.execute(query, (list(runs),)).fetchall()) if runs else []
         return {run for (run,) in rows}
 
@@ -246,7 +253,7 @@ class PostgresJournal(SqlJournal):
 
     # Writing
 
-    def _append(self, db: Connection, batch: _Batch) -> None:
+    def _append(self, db: Connection, batch: Batch) -> None:
         self._write(db, batch)
         if batch.durable:
             self._all_synced()
@@ -254,16 +261,34 @@ class PostgresJournal(SqlJournal):
             self._unsynced.append(batch)
             self._unsynced_size += batch.size
 
+    def _append_late(self, writes: Sequence[Write]) -> None:
+        """Append what those who lost a run or task have to say of the ends of calls that they had begun."""
+
+        def work(db: Connection) -> None:
+            tails, tasks, _, _ = _look(db, Batch(writes, durable=True))
+            late: list[Write] = []
+            for write in writes:
+                try:
+                    tails[write.run].check_right(write, tasks)
+                except StaleOwner:
+                    late += late_ends(db, write)
+            rollback(db)
+            if late:
+                self._append(db, Batch(late, durable=True))
+
+        with suppress(JournalError):
+            self._writer.run(work)
+
     def _all_synced(self) -> None:
         """The server's log is synced up to here: a crash takes nothing any more."""
         self._unsynced, self._unsynced_size = [], 0
 
-    def _write(self, db: Connection, batch: _Batch) -> None:
-        tails, keys, done = _look(db, batch)
+    def _write(self, db: Connection, batch: Batch) -> None:
+        tails, tasks, keys, done = _look(db, batch)
         if done:
             return
         for write in batch.writes:
-            (tails.get(write.run) or self._unknown(write.run)).check_right(write)
+            (tails.get(write.run) or self._unknown(write.run)).check_right(write, tasks)
         rows = batch.assign(tails, keys)
         try:
             with db.pipeline():
@@ -283,41 +308,28 @@ class PostgresJournal(SqlJournal):
 
     # Leases
 
-    @contextmanager
-    def _leasing(self, run: str) -> Generator[None]:
-        before = run in self._held
-        try:
-            yield
-        except BaseException:
-            if not before:
-                self._unlock(run)
-            raise
+    def _is_busy(self, place: Place) -> RunBusy:
+        run, task = place
+        if not task:
+            return self._busy(run)
+        rows = self._all("SELECT pid, host FROM leases WHERE run = ? AND task = ?", run, task)
+        who = owner(*rows[0]) if rows else "another process"
+        return RunBusy(f"Task {run}/{task} is in the hands of {who}.")
 
-    def _lock(self, db: Connection, run: str, number: int) -> None:
-        """Lock the run in this session, where it is not yet: locks outlive a transaction that failed."""
-        if run not in self._held:
-            if not _try_lock(db, number):
-                raise self._busy(run)
-            self._held[run] = _Held(number)
-
-    def _unlock(self, run: str) -> None:
-        held = self._held.pop(run, None)
-        if held and self._writer.connected:  # a lost connection has lost its locks
+    def _give_back(self, place: Place) -> None:
+        which = self._leases.drop(place)
+        if which is not None and self._writer.connected:  # a lost connection has lost its locks
             with suppress(JournalError):
-                self._writer.run(lambda db: _give_back(db, held.number), patience=0)
+                self._writer.run(lambda db: give_back(db, place, which), patience=0)
 
-    def _lock_again(self, db: Connection, run: str, held: _Held) -> None:
-        for _ in range(_TRIES):
-            free = _try_lock(db, held.number)
-            ((epoch,),) = db.execute("SELECT epoch FROM runs WHERE run = %s", (run,)).fetchall()
-            if free and epoch == held.epoch:
-                return
-            if free:
-                _give_back(db, held.number)
-            if epoch != held.epoch:
-                break
-            time.sleep(0.05)  # the server may be about to end our old session
-        del self._held[run]
+    def _fence_tasks(self, db: Connection, run: str) -> None:
+        """Take over the tasks that others had; refuse where one of them still works."""
+        held = (
+            f"SELECT task FROM leases JOIN {HELD.format('leases')} held ON objid = number::oid WHERE run = %s"  # noqa: S608
+        )
+        for (task,) in db.execute(held, (run,)).fetchall():
+            raise self._is_busy((run, task))
+        db.execute("UPDATE leases SET epoch = epoch + 1 WHERE run = %s", (run,))
 
     # A new connection
 
@@ -359,8 +371,7 @@ class PostgresJournal(SqlJournal):
             " WHERE application_name = %s AND pid <> pg_backend_pid()",
             (self._name,),
         )
-        for run, held in list(self._held.items()):
-            self._lock_again(db, run, held)
+        self._leases.regain(db)
         self._restore(db)
 
     def _restore(self, db: Connection) -> None:
@@ -377,81 +388,23 @@ class PostgresJournal(SqlJournal):
         self._all_synced()
 
 
-@dataclass(slots=True)
-class _Held:
-    """A lease of this process."""
-
-    number: int
-    epoch: int = 0
-    """0 while it is being taken."""
-
-
-@dataclass(slots=True)
-class _Batch:
-    """The writes of one transaction, which may take several attempts."""
-
-    writes: Sequence[Write]
-    durable: bool
-    id: int = field(default_factory=lambda: secrets.randbits(63))
-    texts: list[list[str]] = field(default_factory=list[list[str]])
-    """The data of each write's drafts as JSON, made before any lock is held."""
-    seqs: dict[str, int] = field(default_factory=dict[str, int])
-    """Where the last attempt put its first event, by run."""
-    answer: list[list[Event]] = field(default_factory=list[list[Event]])
-
-    def __post_init__(self) -> None:
-        if not self.texts:
-            self.texts = [[to_json(write.run, draft) for draft in write.drafts] for write in self.writes]
-
-    @property
-    def size(self) -> int:
-        """How much of memory it takes, about."""
-        return sum(len(text) + _ENVELOPE for texts in self.texts for text in texts)
-
-    def assign(self, tails: Mapping[str, Tail], keys: set[tuple[str, str]]) -> list[Row]:
-        """Make events of the drafts whose keys are new, and return them as rows."""
-        self.answer, self.seqs = [], {}
-        rows: list[Row] = []
-        for write, texts in zip(self.writes, self.texts, strict=True):
-            events: list[Event] = []
-            for draft, text in zip(write.drafts, texts, strict=True):
-                key = None if draft.key is None else plain(draft.key)
-                if key is not None and (write.run, key) in keys:
-                    continue
-                if key is not None:
-                    keys.add((write.run, key))
-                event = tails[write.run].add(draft, len(text.encode()), outside=write.epoch is None)
-                self.seqs.setdefault(event.run, event.seq)
-                events.append(event)
-                rows.append((*_values(event, text), key, self.id))
-            self.answer.append(events)
-        return rows
-
-    def by_run(self) -> Iterator[_Batch]:
-        """Yield it in parts that can be looked for, and written again, each by itself."""
-        runs = {write.run for write in self.writes}
-        if len(runs) == 1:
-            self.durable = True
-            yield self
-            return
-        for run in runs & self.seqs.keys():
-            mine = [i for i, write in enumerate(self.writes) if write.run == run]
-            writes, texts = [self.writes[i] for i in mine], [self.texts[i] for i in mine]
-            yield _Batch(writes, True, self.id, texts, {run: self.seqs[run]})  # noqa: FBT003
-
-
-def _look(db: Connection, batch: _Batch) -> tuple[dict[str, Tail], set[tuple[str, str]], bool]:
-    """Lock the runs of a batch; return their ends, which of its keys they hold, and whether it is there."""
+def _look(
+    db: Connection, batch: Batch
+) -> tuple[dict[str, Tail], dict[Place, int], set[tuple[str, str]], bool]:
+    """Lock the runs of a batch; return their ends, epochs of tasks, which keys they hold, and whether it is there."""
     runs = sorted({plain(write.run) for write in batch.writes})
     keys = [plain(draft.key) for write in batch.writes for draft in write.drafts if draft.key is not None]
+    tasks = sorted({write.task for write in batch.writes if write.task})
     tried = next(iter(batch.seqs.items()), None)
     with db.pipeline():
         _begin(db, durable=batch.durable)
         tails = db.execute(_TAILS, (runs,))
+        leases = db.execute(_EPOCHS, (runs, tasks)) if tasks else None
         held = db.execute(_KEYS, (runs, keys)) if keys else None
         done = db.execute(_DONE, (*tried, batch.id)) if tried else None
     found = {row[0]: Tail(*row) for row in tails.fetchall()}
-    return found, set(held.fetchall() if held else ()), bool(done and done.fetchall())
+    epochs = {(run, task): epoch for run, task, epoch in leases.fetchall()} if leases else {}
+    return found, epochs, set(held.fetchall() if held else ()), bool(done and done.fetchall())
 
 
 def _begin(db: Connection, *, durable: bool) -> None:
@@ -460,23 +413,8 @@ def _begin(db: Connection, *, durable: bool) -> None:
         db.execute("SET LOCAL synchronous_commit TO on")
 
 
-def _try_lock(db: Connection, number: int) -> bool:
-    return db.execute(f"SELECT pg_try_advisory_lock({_LEASE}, %s)", (number,)).fetchall()[0][0]
-
-
-def _give_back(db: Connection, number: int) -> None:
-    db.execute(f"SELECT pg_advisory_unlock({_LEASE}, %s)", (number,))
-
-
 def _query(query: str, values: Sequence[str | int]) -> Callable[[Connection], list[Row]]:
     return lambda db: db.execute(query.replace("?", "%s").encode(), values).fetchall()
-
-
-def _values(event: Event, text: str) -> Row:
-    return (
-        *(event.run, event.seq, plain(event.type), plain(event.ts), event.t, plain(event.seg), event.path),
-        *(event.task, event.agent, event.attempt, text, event.v),
-    )
 
 
 def _check_encoding(db: Connection, where: str) -> None:

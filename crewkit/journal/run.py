@@ -25,6 +25,9 @@ _log = logging.getLogger(__name__)
 GATHERING = 0.002
 """Seconds for which events are gathered into one transaction, where nothing waits for them."""
 
+_OUTCOMES = ("task.finished", "task.left")
+"""What tells whoever waits for a task that another process does."""
+
 Data = dict[str, Any]
 Listener = Callable[[Event], None]
 
@@ -116,12 +119,15 @@ class Run:
         self._thread = threading.get_ident()
         self._tasks: dict[str, _TaskIndex] = {}
         self._asked: dict[str, Data] = {}
+        self._unknown: dict[tuple[str, int], str] = {}
+        """Path and number of a question about an unknown outcome to its id."""
         self._decisions: dict[str, Data] = {}
         self._shared: dict[tuple[str, int], Data] = {}
         """Path and attempt to a question of a run that this one was forked from."""
         self._buffer: list[Draft] = []
         self._timer: asyncio.TimerHandle | None = None
         self._broken: JournalError | None = None
+        self._expected: dict[str, asyncio.Future[Data]] = {}
         self.seen = 0
         """`seq` up to which all that others appended is known here."""
         stands = standing(history, forgets)
@@ -164,6 +170,9 @@ class Run:
             if mark in index.recorded:
                 return
             index.recorded.add(mark)
+        if self._lease.task and task != self._lease.task:
+            self._check_elsewhere(type, path, task)
+            return
         now = self.clock.now()
         draft = Draft(
             type,
@@ -180,6 +189,17 @@ class Run:
         if not self._buffer:
             self._timer = self._loop.call_later(GATHERING, self._flush)
         self._buffer.append(draft)
+
+    def _check_elsewhere(self, type: str, path: str, task: str) -> None:
+        """Record nothing of what encloses the task that is in this process's hands; refuse what is beside it.
+
+        What encloses it is walked here only to reach it, and recorded by who has the run.
+        """
+        if not self._lease.task.startswith((f"{task}/", f"{task}#")):
+            raise ReplayError(
+                f"Run {self.id}, task {self._lease.task}: {type} at {path or 'the run'} is another's to record. The "
+                "crew or its tools changed since, or something in it depends on time or chance."
+            )
 
     def say(
         self, message: ChatMessage, path: str, *, task: str, agent: str, compressed_from: Sequence[str] = ()
@@ -232,7 +252,8 @@ class Run:
         def done(outcome: list[Event] | JournalError) -> None:
             self._loop.call_soon_threadsafe(self._settle, outcome, waiting)
 
-        self._writer.put(Write(self.id, self._gathered(), self._lease.epoch, durable), done)
+        drafts = self._gathered()
+        self._writer.put(Write(self.id, drafts, self._lease.epoch, durable, self._lease.task), done)
         return await waiting
 
     # Steps
@@ -393,6 +414,8 @@ class Run:
         """Record a question to a person, each id once."""
         id = data["id"]
         self._asked[id] = self.redactor.data(data)
+        if data.get("kind") == "unknown":
+            self._unknown[path, attempt] = id
         kind = "approval.requested"
         self.record(kind, path, data, task=task, agent=agent, attempt=attempt, once=False, key=f"asked:{id}")
 
@@ -416,6 +439,12 @@ class Run:
         await self.commit(durable=True)
         await self.look()
 
+    def expect(self, task: str) -> asyncio.Future[Data]:
+        """Return what will be recorded of a task that another process does, once it is: its end, or why it was left."""
+        if task not in self._expected or self._expected[task].done():
+            self._expected[task] = self._loop.create_future()
+        return self._expected[task]
+
     async def look(self) -> None:
         """Read what other processes appended since the last look."""
         last, events = await asyncio.wrap_future(self._writer.call(self._news, self.seen))
@@ -426,7 +455,11 @@ class Run:
             self._index(event)
             if event.seg != self.seg:
                 self._tell(event)
-        if events:
+            if event.type in _OUTCOMES and event.path in self._expected:
+                future = self._expected.pop(event.path)
+                if not future.done():
+                    future.set_result(event.data)
+        if any(event.type not in _OUTCOMES for event in events):
             self.arrived.set()
 
     async def watch(self, seconds: float = 0.5) -> None:
@@ -463,12 +496,19 @@ class Run:
     def _news(self, after: int) -> tuple[int, list[Event]]:
         journal = self._writer.journal
         last = journal.last(self.id)
-        types = ("approval.decided", "run.signal")
-        return last, list(journal.events(self.id, after=after, types=types)) if last > after else []
+        if last <= after:
+            return last, []
+        types = ("approval.decided", "run.signal", *(_OUTCOMES if self._expected else ()))
+        events = list(journal.events(self.id, after=after, types=types))
+        if any(event.data.get("signal") == "late" for event in events):
+            ends = journal.events(self.id, after=after, types=("message.recorded", "tool.finished"))
+            events = sorted([*events, *(end for end in ends if end.data.get("late"))], key=_seq)
+        return last, events
 
     def _flush(self) -> None:
         if self._buffer:
-            self._writer.put(Write(self.id, self._gathered(), self._lease.epoch), self._done)
+            drafts = self._gathered()
+            self._writer.put(Write(self.id, drafts, self._lease.epoch, task=self._lease.task), self._done)
 
     def _gathered(self) -> list[Draft]:
         """Take what was recorded since the last time."""
@@ -511,6 +551,8 @@ class Run:
                     self._tasks.pop(event.task, None)
             case "approval.requested":
                 self._asked[str(data.get("id"))] = data
+                if data.get("kind") == "unknown":
+                    self._unknown[event.path, event.attempt] = str(data.get("id"))
                 if event.run != self.id:
                     self._shared[event.path, event.attempt] = data
             case "approval.decided":
@@ -519,6 +561,12 @@ class Run:
                 self._index_step(event, data)
             case _:
                 pass
+
+    def _is_too_late(self, end: Event, index: _TaskIndex) -> bool:
+        """Say whether something else counted already when an end was told: another try, an answer, a decision."""
+        begun, _ = index.attempts.get(end.path, (0, {}))
+        asked = self._unknown.get((f"{end.path}/ask", end.attempt + 1))
+        return begun > end.attempt or end.path in index.results or asked in self._decisions
 
     def _index_step(self, event: Event, data: Data) -> None:
         index = self._tasks.setdefault(event.task, _TaskIndex())
@@ -533,6 +581,8 @@ class Run:
             case "model.started" | "tool.started":
                 index.attempts[event.path] = (event.attempt, data)
                 index.settled.discard(event.path)
+            case "tool.finished" if data.get("late") and self._is_too_late(event, index):
+                pass
             case "model.finished" | "tool.finished" | "iteration.finished" if "failed" not in data:
                 index.results[event.path] = data
             case "tool.finished" if not data.get("lost"):
@@ -542,6 +592,10 @@ class Run:
                 index.verdicts[event.path] = data
             case _:
                 pass
+
+
+def _seq(event: Event) -> int:
+    return event.seq
 
 
 def _failure(error: Exception) -> Data:

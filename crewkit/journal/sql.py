@@ -7,7 +7,7 @@ import os
 import re
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -39,6 +39,13 @@ _STATUS = {
     "run.resumed": "running",
     "run.paused": "paused",
 }
+
+
+NO_TASKS: Final[Mapping[tuple[str, str], int]] = {}
+
+
+class StaleOwner(JournalError):
+    """Who wants to append had the run, or the task, and lost it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,16 +260,32 @@ class Tail:
         """Return what appending changes, in the order of the columns."""
         return self.seq, self.status, self.started, self.updated, self.wake, self.told, self.bytes, self.queue
 
-    def check_right(self, write: Write) -> None:
-        """Refuse a write by one who does not, or no longer, own the run."""
+    def check_right(self, write: Write, tasks: Mapping[tuple[str, str], int] = NO_TASKS) -> None:
+        """Refuse a write by one who does not, or no longer, own the run or the task.
+
+        Args:
+            write: The write.
+            tasks: The newest epochs of tasks, by run and task.
+        """
         if write.epoch is None:
             if any(draft.key is None for draft in write.drafts):
                 raise JournalError(f"Run {write.run}: only its owner may append events without a key.")
+        elif write.task:
+            self._check_task(write, tasks.get((write.run, write.task)))
         elif write.epoch != self.epoch:
-            raise JournalError(
+            raise StaleOwner(
                 f"Run {write.run} was taken over by {owner(self.pid, self.host)}: this process may record "
                 f"nothing more of it. Watch it: crewkit show {write.run} --follow"
             )
+
+    def _check_task(self, write: Write, epoch: int | None) -> None:
+        if epoch != write.epoch:
+            raise StaleOwner(
+                f"Task {write.run}/{write.task} was taken over by another process: this one may record nothing "
+                f"more of it. Watch it: crewkit show {write.run} --follow"
+            )
+        if self.status != "running":
+            raise StaleOwner(f"Run {write.run} is {self.status}: nothing more of its tasks may be recorded.")
 
     def add(self, draft: Draft, size: int, *, outside: bool) -> Event:
         """Make the draft the run's next event.

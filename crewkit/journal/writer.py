@@ -18,6 +18,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Done = Callable[[list[Event] | JournalError], None]
 
+_Owned = tuple[str, str, int | None]
+"""A run, or one task of it, and the epoch under which it is in this process's hands."""
+
 _LARGEST_GROUP = 512
 """Writes in one transaction at most, so that other processes get their turn."""
 
@@ -41,7 +44,7 @@ class Writer:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._queue: SimpleQueue[_Put | Callable[[], None] | None] = SimpleQueue()
-        self._failed: dict[str, JournalError] = {}
+        self._failed: dict[_Owned, JournalError] = {}
         self._lock = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="crewkit-journal", daemon=True)
@@ -118,26 +121,26 @@ class Writer:
                 item()
 
     def _append(self, group: Sequence[_Put]) -> None:
-        """Append the group at once, or run by run where it fails: one run's trouble is not another's."""
-        closed = [put for put in group if put.write.run in self._failed]
+        """Append the group at once, or owner by owner where it fails: one run's trouble is not another's."""
+        closed = [put for put in group if _owned(put) in self._failed]
         if closed:
-            group = [put for put in group if put.write.run not in self._failed]
+            group = [put for put in group if _owned(put) not in self._failed]
         outcome = self._try([put.write for put in group]) if group else []
         if isinstance(outcome, JournalError):
-            self._append_by_run(group, outcome)
+            self._append_by_owner(group, outcome)
         else:
             for put, events in zip(group, outcome, strict=True):
                 _tell(put.done, events)
         for put in closed:
-            _tell(put.done, self._failed[put.write.run])
+            _tell(put.done, self._failed[_owned(put)])
 
-    def _append_by_run(self, group: Sequence[_Put], error: JournalError) -> None:
-        runs = dict.fromkeys(put.write.run for put in group)
-        for run in runs:
-            mine = [put for put in group if put.write.run == run]
-            outcome = self._try([put.write for put in mine]) if len(runs) > 1 else error
+    def _append_by_owner(self, group: Sequence[_Put], error: JournalError) -> None:
+        owners = dict.fromkeys(_owned(put) for put in group)
+        for owned in owners:
+            mine = [put for put in group if _owned(put) == owned]
+            outcome = self._try([put.write for put in mine]) if len(owners) > 1 else error
             if isinstance(outcome, JournalError):
-                self._failed[run] = outcome
+                self._failed[owned] = outcome
                 outcome = [outcome] * len(mine)
             for put, result in zip(mine, outcome, strict=True):
                 _tell(put.done, result)
@@ -151,6 +154,10 @@ class Writer:
             error = JournalError(f"The journal refused an event: {cause!r}.")
             error.__cause__ = cause
             return error
+
+
+def _owned(put: _Put) -> _Owned:
+    return put.write.run, put.write.task, put.write.epoch
 
 
 def _tell(done: Done | None, result: list[Event] | JournalError) -> None:

@@ -339,9 +339,13 @@ class Transcript:
                     yield from _labelled("retry", f"after {wait}: {data.get('why')}", indent, "yellow")
                 case "memory.searched":
                     yield from self._recalled(data, indent)
+                case "memory.recalled":
+                    yield from _earlier(data, indent)
                 case "memory.written":
                     sources = ", ".join(map(str, data.get("sources") or ()))
-                    yield from _labelled("remembered", f"{data.get('count')} passages of {sources}", indent)
+                    yield from _labelled(
+                        "remembered", f"{count(data.get('count') or 0, 'record')} of {sources}", indent
+                    )
                 case "message.recorded" if "kind" in data:
                     yield from self._bus(event, indent)
                 case "note":
@@ -471,6 +475,15 @@ def _quantity(value: Any) -> str:
         if isinstance(value, int)
         else str(value)
     )
+
+
+def _earlier(data: Data, indent: int) -> Iterator[Line]:
+    """Show which earlier cases an agent was told of, and why these."""
+    chosen = data.get("chosen") or ()
+    searched = count(len(data.get("hits") or ()), "earlier case")
+    yield from _labelled("recalled", f"{searched}, {len(chosen)} of them told", indent)
+    for each in chosen:
+        yield Line([(f"{each.get('as')}  ", "dim"), (f"{each.get('id')}  {each.get('why')}", "")], indent + 1)
 
 
 def _limit(data: Data) -> str:

@@ -30,8 +30,9 @@ does not know; a key that does not apply is left out):
 | `condition.checked` | task/when, task#n/until | `condition` (its text, or the function's name), `verdict`: allow, deny, and of `until` also revise, ask; `why`, `values` {what it looked at: what stood there} |
 | `approval.requested` | …/ask | `id`, `kind`: tool, output, unknown; `question`, `tool`, `definition` (hash of the tool), `arguments`, `output`, `reason`, `objection` (why edited arguments were not accepted), `binding` (hash of all that the decision is bound to), `expires` (from then on it is a no) |
 | `approval.decided` | …/ask | `id`, `decision`: approve, deny; `note`, `by`, `arguments` (edited). Appended by other processes; `expired` by the run itself |
-| `memory.searched` | under the call | `query`, `k`, `hits` [{id, source, start, end, score}], `legs` |
-| `memory.written` | under the call | `count`, `ids`, `sources` |
+| `memory.searched` | under the call | `namespace`, `query`, `k`, `where`, `hits` [{id, source, start, end, score, parts {dense, lexical, neighbour, author}, label, run, agent}] |
+| `memory.recalled` | task/0/recall | `query`, `namespace`, `hits` (as above), `chosen` [{id, as: example/warning, why, task}], `text` (that the agent is told), `label`. What became of earlier tasks |
+| `memory.written` | under the call | `namespace`, `count`, `ids`, `sources`; of documents `unchanged`, `removed`, `refused` {source: why}; task/0/episode: what became of the task |
 | `retry.scheduled` | …/model, …/tool:i | `attempt`, `seconds`, `why`, `route` (of the model table, that failed) |
 | `breaker.changed` | | `tool` (empty: all of the run), `state`: open, half-open, closed; `why`, `until` (RFC 3339, where open) |
 | `limit.exceeded` | | `limit`: tokens, usd, seconds, steps, depth; `level` (whose cap), `why` (used, cap) |

@@ -174,6 +174,7 @@ async def by_agent(walk: Walk, job: Job, iteration: Iteration) -> Any:
         walk.upstream(job),
         job.output.schema,
         None if iteration.number == 1 else _again(job, iteration),
+        await walk.earlier(job, iteration.path),
     )
 
     async def do(content: str) -> tuple[Any, Label]:

@@ -17,6 +17,7 @@ from crewkit.core.events import Event
 from crewkit.core.limits import Limits
 from crewkit.crew.conclude import conclude, recalled
 from crewkit.crew.crew import Crew
+from crewkit.crew.episode import Episodes
 from crewkit.crew.memory import check_knowledge, run_memory
 from crewkit.crew.opened import Opened
 from crewkit.crew.options import Options
@@ -180,6 +181,9 @@ async def _carry_on(turn: Turn) -> Result:
     memory = run_memory(crew, run, turn.opened.memory, turn.inputs, history)
     services = services_of(run, crew.breaker, options, history)
     session = Session(run, options, turn.models, memory, turn.inputs, services, spent_before(history))
+    if memory.lasts:
+        session.episodes = Episodes(memory, history)
+        run.listeners.append(session.episodes.see)
     walk = Walk(session, crew, turn.inputs, limits=options.limits.over(crew.limits))
     before = active_seconds(history)
     timer = _deadline(session, walk, before)

@@ -10,6 +10,7 @@ from crewkit.coordinator.bus import Bus
 from crewkit.coordinator.schedule import Schedule
 from crewkit.core.events import Event
 from crewkit.core.messages import Message
+from crewkit.crew.episode import Episodes
 from crewkit.crew.memory import RunMemory
 from crewkit.crew.options import Options
 from crewkit.errors import LimitExceeded
@@ -57,6 +58,8 @@ class Session:
         """Why the run was given up, once it was."""
         self._schedules: list[Schedule] = []
         self.memory = memory
+        self.episodes: Episodes | None = None
+        """What became of tasks, where what the crew remembers lasts."""
 
     def enter(self, schedule: Schedule) -> None:
         """Let a schedule be woken and halted with the run."""

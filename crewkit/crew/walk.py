@@ -126,7 +126,13 @@ class Walk:
         begun = self.run.clock.monotonic()
         outcome = await self._attempt(job, path)
         if outcome.status in ("completed", "failed"):
-            self._finish(job, path, outcome, self.run.clock.monotonic() - begun)
+            seconds = self.run.clock.monotonic() - begun
+            if self._session.episodes and job.kind == "agent":
+                meter = self._task_meters.get(job.name)
+                used = meter.used() if meter else {}
+                label = self.label(job.name)
+                await self._session.episodes.write(path, self.case(job), job, outcome, label=label, used=used)
+            self._finish(job, path, outcome, seconds)
         return outcome
 
     async def _attempt(self, job: Job, path: str) -> Outcome:
@@ -304,6 +310,17 @@ class Walk:
             deepcopy(dict(self.inputs)),
             lambda text: self.run.note(at, text, task=task, agent=agent),
         )
+
+    def case(self, job: Job) -> str:
+        """Return what a task is about, in this run: by this earlier ones like it are found."""
+        inputs = [f"{name}: {text}" for name, text in self.told.items()]
+        upstream = [f"{name}: {text}" for name, text in self.upstream(job).items()]
+        return "\n".join([f"{job.name}: {self.fill(job.task.description)}", *inputs, *upstream])
+
+    async def earlier(self, job: Job, path: str) -> str:
+        """Return what earlier cases have to say to a task, as it stands in its assignment."""
+        episodes = self._session.episodes
+        return await episodes.recalled(path, self.path(job), self.case(job), job) if episodes else ""
 
     def upstream(self, job: Job) -> dict[str, str]:
         """Return the earlier outputs that are put before the agent, as text; fenced where they are not trusted."""

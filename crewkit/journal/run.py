@@ -588,7 +588,7 @@ class Run:
             case "tool.finished" if not data.get("lost"):
                 if not index.attempts.get(event.path, (0, {}))[1].get("approval"):
                     index.settled.add(event.path)
-            case "guardrail.checked" | "condition.checked":
+            case "guardrail.checked" | "condition.checked" | "memory.recalled":
                 index.verdicts[event.path] = data
             case _:
                 pass

@@ -48,6 +48,8 @@ class Conversation:
         """The join of the labels of all that the model was ever told here."""
         self.summary = Summary()
         """What is known of the messages that left the window."""
+        self.heard: set[str] = set()
+        """Ids of the messages from outside that are in it."""
         self._run = run
         self._task = task
         self._agent = agent

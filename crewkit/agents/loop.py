@@ -18,7 +18,7 @@ from crewkit.agents.lookback import look_back
 from crewkit.agents.output import Output, WrongAnswer
 from crewkit.agents.prompt import system_prompt
 from crewkit.agents.summary import summary_request
-from crewkit.core.label import CREW, USER
+from crewkit.core.label import CREW, PERSON, USER
 from crewkit.core.limits import Meter
 from crewkit.core.messages import ChatMessage, ToolCall
 from crewkit.core.verdict import Allow, Ask, Deny, Revise, Verdict
@@ -131,6 +131,7 @@ async def _think(desk: Desk, conversation: Conversation, turn: int) -> tuple[Ans
     """Ask the model what to do next. Return its answer and whether this was its last step."""
     run, agent, path = desk.run, desk.agent, conversation.path
     begun = run.begun(f"{path}/model", task=desk.task)
+    _read_inbox(desk, conversation, asked=begun is not None)
     last = bool(begun["last"]) if begun else desk.steps is not None and turn >= desk.steps
     if last:
         conversation.add(ChatMessage("user", LAST_STEP))
@@ -227,6 +228,31 @@ def _taken(desk: Desk) -> int:
     written = desk.conversation.written
     tools = sum(estimate_tokens(t.description + str(t.parameters)) for t in desk.gateway.tools.values())
     return desk.agent.max_tokens + tools + (2 * estimate_tokens(written.content) if written else 0)
+
+
+def _read_inbox(desk: Desk, conversation: Conversation, *, asked: bool) -> None:
+    """Put messages from outside into the conversation, each once; which ones is recorded before the request.
+
+    `asked`: the request was made before; what came since waits for the next turn.
+    """
+    run, at = desk.run, f"{conversation.path}/inbox"
+    read = run.result(at, task=desk.task)
+    if read is None:
+        new = [each for each in run.outside.messages(desk.agent.role) if each.id not in conversation.heard]
+        if asked or not new:
+            return
+        redact = run.redactor.text
+        told = [{"id": e.id, "by": e.by, "text": redact(str(e.data.get("text")))} for e in new]
+        read = {"messages": told}
+        run.keep("inbox.read", at, read, task=desk.task, agent=desk.agent.role)
+    for message in read["messages"]:
+        conversation.heard.add(message["id"])
+        who = message["by"] or "someone"
+        conversation.add(
+            ChatMessage(
+                "user", f"A message from {who}, who watches over this run:\n{message['text']}", label=PERSON
+            )
+        )
 
 
 async def _ask_model(desk: Desk, request: Request, conversation: Conversation, fixed: Data) -> Data:
@@ -378,12 +404,12 @@ async def _act(desk: Desk, conversation: Conversation, answer: Answer) -> None:
         ),
         return_exceptions=True,
     )
-    waits = [id for result in results if isinstance(result, Waiting) for id in result.approvals]
+    waits = [result for result in results if isinstance(result, Waiting)]
     for result in results:
         if isinstance(result, BaseException) and not isinstance(result, Waiting):
             raise result
     if waits:
-        raise Waiting(waits)
+        raise Waiting.joined(waits)
     for result in results:
         if isinstance(result, ChatMessage):
             conversation.add(result)

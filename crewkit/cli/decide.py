@@ -1,15 +1,12 @@
-"""`crewkit approvals`, `approve`, `deny` and `cancel`: what a person decides about a run."""
+"""`crewkit approvals`, `approve` and `deny`: what a person decides about a run."""
 
 from __future__ import annotations
 
 import getpass
 import json
 import os
-import secrets
-import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,12 +21,11 @@ from crewkit.cli.common import (
     say_spans,
 )
 from crewkit.cli.text import call_text, compact, count, cut
-from crewkit.core.clock import timestamp
 from crewkit.core.events import Draft, Event
-from crewkit.errors import InputError, RunBusy, did_you_mean
+from crewkit.errors import InputError, did_you_mean
 from crewkit.journal.base import Write
-from crewkit.journal.forget import standing
-from crewkit.journal.read import Pending, beginning, pending
+from crewkit.journal.read import Pending, pending
+from crewkit.journal.tell import stamped
 
 if TYPE_CHECKING:
     from crewkit.journal.base import Journal
@@ -101,33 +97,6 @@ def approve(*, approval_id: str, note: str, run: str) -> None:
 def deny(*, approval_id: str, note: str, run: str) -> None:
     """Say no to the question ID, and why; the beginning of an id is enough."""
     _decide(approval_id, "deny", note, run)
-
-
-@click.command(
-    epilog=examples(
-        "crewkit cancel r-7f3k",
-    )
-)
-@click.argument("run", shell_complete=complete_run)
-def cancel(*, run: str) -> None:
-    """End a RUN for good. What is finished stays in its transcript.
-
-    A running one is told to stop; one that is paused or whose process died is ended at once.
-    """
-    with opened_journal() as journal:
-        found = journal.find(run)
-        status = journal.info(found).status
-        if status in _ENDED:
-            raise InputError(f"Run {found} is over: it is {status}. Read it: crewkit show {found}")
-        try:
-            _end(journal, found)
-        except RunBusy:
-            signal = secrets.token_hex(4)
-            data = {"signal": "cancel", "id": signal, "by": who()}
-            _append(journal, found, Draft("run.signal", data=data, key=f"signal:{signal}"))
-            say(f"Run {found} is told to stop. Watch it: crewkit show {found} --follow", err=True)
-        else:
-            say(f"Run {found} is cancelled. Read it: crewkit show {found}", err=True)
 
 
 def questions(journal: Journal, run: str) -> list[Pending]:
@@ -232,56 +201,4 @@ def _unfinished(journal: Journal | None) -> list[str]:
 
 def _append(journal: Journal, run: str, draft: Draft) -> list[Event]:
     """Append from outside the run: the draft has a key."""
-    return journal.append([Write(run, [_stamped(draft)], None, durable=True)])[0]
-
-
-def _end(journal: Journal, run: str) -> None:
-    """Take a run that nobody has in hand, and end it.
-
-    Raises:
-        RunBusy: A living process has it.
-    """
-    lease = journal.take(run, f"cli-{secrets.token_hex(4)}")
-    try:
-        events = list(journal.events(run))
-        data = {
-            "status": "cancelled",
-            "why": f"{who()} cancelled it.",
-            "output": None,
-            "report": _report(events),
-        }
-        draft = _stamped(Draft("run.finished", data=data, seg=lease.seg))
-        journal.append([Write(run, [draft], lease.epoch, durable=True)])
-    finally:
-        journal.release(lease)
-
-
-def _report(events: list[Event]) -> dict[str, Any]:
-    counted = standing(events).events
-    last = {event.path: event.data for event in counted if event.type == "task.finished"}
-    names = [str(task.get("name")) for task in beginning(events).get("tasks", [])]
-    status = {name: str((last.get(name) or {}).get("status", "")) for name in names}
-    return {
-        "completed": [name for name in names if status[name] == "completed"],
-        "failed": [{"task": n, "error": _error(last[n])} for n in names if status[n] == "failed"],
-        "skipped": [
-            {"task": n, "why": "The run was cancelled."} for n in names if status[n] in ("", "skipped")
-        ],
-    }
-
-
-def _error(finished: dict[str, Any]) -> str:
-    error: Any = finished.get("error") or ""
-    try:
-        return str(error["message"])
-    except (TypeError, KeyError):
-        return str(error)
-
-
-def _stamped(draft: Draft) -> Draft:
-    return replace(
-        draft,
-        ts=timestamp(datetime.now(UTC)),
-        t=round(time.monotonic(), 6),
-        seg=draft.seg or f"cli-{os.getpid()}",
-    )
+    return journal.append([Write(run, [stamped(draft)], None, durable=True)])[0]

@@ -57,7 +57,9 @@ COMMANDS: dict[str, dict[str, Entry]] = {
         "approvals": Entry("decide", "List what waits for a person."),
         "approve": Entry("decide", "Say yes to a question of a run."),
         "deny": Entry("decide", "Say no, and why."),
-        "cancel": Entry("decide", "End a run for good."),
+        "tell": Entry("tell", "Leave a message for a run's agents, or an event it waits for."),
+        "pause": Entry("tell", "Let a run finish what is under way, and pause it."),
+        "cancel": Entry("tell", "End a run for good."),
     },
     "Shell": {
         "completion": Entry("completion", "Print the shell's completion script."),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from crewkit.cli.text import call_text, count, duration, money, number, one_line
+from crewkit.core.clock import to_second
 from crewkit.core.events import Event
 from crewkit.journal.forget import touches
 from crewkit.journal.read import outcome
@@ -193,9 +194,19 @@ class Progress:
                 task.doing = f"once more: {data.get('reason', '')}"
             case "retry.scheduled":
                 task.doing = f"waits {duration(float(data.get('seconds') or 0))} to try again"
+            case _:
+                self._waits(task, event)
+
+    def _waits(self, task: TaskView, event: Event) -> None:
+        data = event.data
+        match event.type:
             case "approval.requested":
                 task.status, task.doing = "asking", f"waits for a person: {data.get('question', '')}"
             case "approval.decided":
+                task.status, task.doing = "running", ""
+            case "wait.started":
+                task.status, task.doing = "asking", f"waits {waits_for(data)}"
+            case "wait.finished":
                 task.status, task.doing = "running", ""
             case _:
                 pass
@@ -233,6 +244,8 @@ class Progress:
                 return _marked("running", task, f"begins ({task.agent})" if task.agent else "begins")
             case "task.finished" if task:
                 return _marked(task.status, task, _finished(task))
+            case "wait.started" if task:
+                return _marked("asking", task, one_line(task.doing))
             case "approval.requested" if task:
                 return _marked("asking", task, one_line(task.doing))
             case _:
@@ -311,6 +324,49 @@ def _note(data: Data) -> list[Span]:
     return [(one_line(str(data.get("text", "")), 300), "")]
 
 
+def waits_for(data: Data) -> str:
+    """Say what a `wait.started` waits for."""
+    if data.get("for") == "event":
+        by = f", until {to_second(str(data['deadline']))} at most" if data.get("deadline") else ""
+        return f"for the event '{data.get('event')}'{by}"
+    return f"until {to_second(str(data.get('until')))}"
+
+
+def _waited(data: Data) -> list[Span]:
+    match data.get("outcome"):
+        case "arrived":
+            return [(f"the event came, told by {data.get('by')}", "green")]
+        case "deadline":
+            return [(f"nothing came by {to_second(str(data.get('deadline')))}", "red")]
+        case _:
+            return [("the time has come", "")]
+
+
+def _refused(data: Data) -> list[Span]:
+    return [(f"an event told by {data.get('by')} is refused: {data.get('why')}", "yellow")]
+
+
+def _inbox(data: Data) -> list[Span]:
+    texts = [f"{m.get('by')}: {m.get('text')}" for m in data.get("messages") or ()]
+    return [(one_line(f"reads {'; '.join(texts)}", 300), "cyan")]
+
+
+def _signal(data: Data) -> list[Span]:
+    return [(one_line(f"{told(data)} by {data.get('by')}", 300), "yellow")]
+
+
+def told(signal: Data) -> str:
+    """Say what a signal says."""
+    match signal.get("signal"):
+        case "event":
+            return f"event '{signal.get('event')}' told"
+        case "message":
+            to = f" to {signal['to']}" if signal.get("to") else ""
+            return f"message{to}: {signal.get('text')}; told"
+        case kind:
+            return f"{kind} asked for"
+
+
 def _again(data: Data) -> list[Span]:
     return [(f"iteration {data.get('number')}: {one_line(str(data.get('reason', '')), 300)}", "yellow")]
 
@@ -319,6 +375,10 @@ _SAYINGS: Mapping[str, Callable[[Data], list[Span] | None]] = {
     "model.finished": _model_failed,
     "guardrail.checked": _guardrail,
     "iteration.started": _again,
+    "wait.finished": _waited,
+    "wait.refused": _refused,
+    "inbox.read": _inbox,
+    "run.signal": _signal,
     "retry.scheduled": _retry,
     "limit.exceeded": _limit,
     "approval.decided": _decided,

@@ -20,6 +20,7 @@ from crewkit.cli.inputs import caps, limit_options, read_inputs
 from crewkit.cli.progress import Progress
 from crewkit.cli.stop import Stop
 from crewkit.cli.text import count, duration, money, number, one_line, safe
+from crewkit.core.clock import to_second
 from crewkit.errors import CrewkitError, InputError, JournalError, RunBusy
 
 if TYPE_CHECKING:
@@ -354,6 +355,8 @@ def _answer(result: Result, manner: Manner) -> None:
                 },
                 "usage": dict(result.usage),
                 "approvals": list(result.approvals),
+                "waits": list(result.waits),
+                "until": result.until or None,
             }
         )
     elif result.ok and result.output is not None:
@@ -390,20 +393,30 @@ def _conclude(result: Result, progress: Progress, manner: Manner) -> None:
         for task, why in tasks.items():
             say_spans([(f"  {mark} ", style), (task, "bold"), (f"  {one_line(why, 400)}", "")], err=True)
     if result.status == "paused":
-        _print_questions(result.run_id)
+        _print_what_is_missing(result)
     elif result.status in ("limit", "failed"):
         raised = f" --{progress.limit} N" if result.status == "limit" and progress.limit in _CAPS else ""
         say(f"  go on: crewkit resume {result.run_id}{raised}", style="dim", err=True)
     _where(progress, result.run_id)
 
 
-def _print_questions(run: str) -> None:
+def _print_what_is_missing(result: Result) -> None:
     from crewkit.cli.decide import print_question, questions
 
+    run = result.run_id
     with opened_journal() as journal:
-        for question in questions(journal, run):
+        for question in questions(journal, run) if result.approvals else ():
             print_question(question, err=True, lines=8)
-    say(f"  then: crewkit resume {run}", style="dim", err=True)
+        for wait in journal.events(run, types=("wait.started",)) if result.waits else ():
+            if wait.data.get("for") == "event" and wait.data.get("id") in result.waits:
+                event = wait.data.get("event")
+                say(f"  crewkit tell {run} --event {event} --data '…'", style="dim", err=True)
+    when = (
+        f", or by itself from {to_second(result.until)}: crewkit run --wait, crewkit worker"
+        if result.until
+        else ""
+    )
+    say(f"  then: crewkit resume {run}{when}", style="dim", err=True)
 
 
 def _where(progress: Progress, run: str = "") -> None:

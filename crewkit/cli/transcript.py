@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from crewkit.cli.progress import MARKS, Span, forked_at, models_of
+from crewkit.cli.progress import MARKS, Span, forked_at, models_of, told, waits_for
 from crewkit.cli.text import call_text, compact, count, cut, duration, money, number, one_line, safe
+from crewkit.core.clock import to_second
 from crewkit.core.events import Event
 from crewkit.core.messages import ChatMessage
 from crewkit.journal.read import Totals, beginning, ending, inherited, messages, origin, outcome, totals
@@ -334,6 +335,8 @@ class Transcript:
                     said += f" ({seen})" if seen else ""
                     word = event.path.rpartition("/")[2]
                     yield from _labelled(word, f"{data.get('condition')}: {said}", indent)
+                case "wait.started" | "wait.finished" | "wait.refused" | "inbox.read":
+                    yield from self._from_outside(event, indent)
                 case "retry.scheduled":
                     wait = duration(float(data.get("seconds") or 0))
                     yield from _labelled("retry", f"after {wait}: {data.get('why')}", indent, "yellow")
@@ -354,6 +357,29 @@ class Transcript:
                     yield from _labelled("limit", _limit(data), indent, "yellow")
                 case _:
                     pass
+
+    def _from_outside(self, event: Event, indent: int) -> Iterator[Line]:
+        """Show what a task waits for, what came, and what an agent is told from outside."""
+        data = event.data
+        match event.type:
+            case "wait.started":
+                yield from _labelled("waits", f"{waits_for(data)}, since {_clock(event, day=True)}", indent)
+            case "wait.finished":
+                said = {"arrived": f"told by {data.get('by')}", "due": "the time came"}
+                text = said.get(
+                    str(data.get("outcome")), f"nothing came by {to_second(str(data.get('deadline')))}"
+                )
+                yield from _labelled("came", f"{text}, at {_clock(event, day=True)}", indent)
+                if "output" in data:
+                    yield from self._content(compact(data["output"]), indent)
+            case "wait.refused":
+                text = f"an event told by {data.get('by')}: {data.get('why')}"
+                yield from _labelled("refused", text, indent, "yellow")
+            case "inbox.read":
+                for message in data.get("messages") or ():
+                    yield from _labelled("inbox", f"{message.get('by')}: {message.get('text')}", indent)
+            case _:
+                pass
 
     def _recalled(self, data: Data, indent: int) -> Iterator[Line]:
         hits = data.get("hits") or ()
@@ -405,6 +431,8 @@ def _worker(node: Node) -> str:
         return agent
     if any(child.kind == "task" for child in node.children):
         return "a crew"
+    if wait := next((child for child in node.children if child.kind == "wait"), None):
+        return f"waits {wait.title}"
     called = next((tool for step in steps if (tool := step.data("tool.started").get("tool"))), None)
     return f"{called}()" if called else "a function or a crew"
 
@@ -422,10 +450,8 @@ def _status(status: str) -> Span:
 def _why(status: str, why: str) -> str:
     if status == "interrupted":
         return "Its process died, or was killed, without a word. It can be resumed."
-    if status == "paused" and why == "approval":
-        return "It waits for a person: crewkit approvals"
     if status == "paused":
-        return f"It was {why}. It can be resumed."
+        return why if " " in why else "It waits." if why in ("approval", "wait") else f"It was {why}."
     return why
 
 
@@ -526,9 +552,15 @@ def _of_the_run(event: Event) -> str:
             return f"forked from {forked_at(data)} by pid {data.get('pid')} on {data.get('host')}{_changes(data)}"
         case "run.paused":
             reason = data.get("reason")
-            return "paused: a person must decide" if reason == "approval" else f"paused: {reason}"
+            until = f"; goes on by itself at {to_second(str(data['until']))}" if data.get("until") else ""
+            reasons = {
+                "approval": "a person must decide",
+                "wait": "it waits",
+                "pause": f"by {data.get('by')}",
+            }
+            return f"paused: {reasons.get(str(reason), reason)}{until}"
         case "run.signal":
-            return f"{data.get('signal')} asked for by {data.get('by')}"
+            return f"{told(data)} by {data.get('by')}"
         case "run.finished":
             return f"finished: {data.get('status')}. {one_line(str(data.get('why') or ''))}"
         case "limit.exceeded":

@@ -18,14 +18,18 @@ class Outcome:
     """What became of a task."""
 
     status: Status
-    """`waiting`: a person must decide, it is entered again then. `stopped`: the run ended before it did."""
+    """`waiting`: for a person, a time or an event; it is entered again then. `stopped`: the run ended before it."""
     output: Any = None
     why: str = ""
     error: Exception | None = None
     passes: bool = False
     """Although it did not complete, what depends on it goes on without its output."""
     approvals: tuple[str, ...] = ()
-    """Ids of what it waits for."""
+    """Ids of the questions that it waits for."""
+    waits: tuple[str, ...] = ()
+    """Ids of the times and events that it waits for."""
+    until: str = ""
+    """RFC 3339: from then on a waiting task can go on by itself. Empty: it cannot."""
 
     @property
     def serves(self) -> bool:
@@ -128,7 +132,7 @@ class Schedule:
             outcome = self.outcomes.get(need)
             if outcome is not None and outcome.status == "stopped" and outcome.error:
                 return f"It needs '{need}', which was stopped: {outcome.why}"
-        return "The run waits for a person."
+        return "The run waits."
 
     def _start(self, name: str) -> None:
         if self._halted:

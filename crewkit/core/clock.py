@@ -44,3 +44,8 @@ class SystemClock:
 def timestamp(moment: datetime) -> str:
     """Write a moment as RFC 3339 in UTC with microseconds: `2026-11-21T09:41:53.000001Z`."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def to_second(ts: str) -> str:
+    """Return a timestamp as people read it, without the part of a second: `2026-11-21T09:41:53Z`."""
+    return f"{ts[:19]}Z"

@@ -5,12 +5,12 @@ does not know; a key that does not apply is left out):
 
 | type | path | data |
 |---|---|---|
-| `run.started` | | `crew` (name), `target` (how to load it again, or null), `queue` (of the workers that it was handed over to), `inputs`, `models` {task: name}, `definitions` {task: hash}, `tasks` [{name, needs, any_of [[task]], when, until, agent, kind: agent/function/crew, on_failure}], `limits`, `given` (the caps that came with the run, not the crew), `agents` [{role, goal, model, tools}], `crewkit` (version), `cwd` |
+| `run.started` | | `crew` (name), `target` (how to load it again, or null), `queue` (of the workers that it was handed over to), `inputs`, `events` {external event that is waited for: JSON Schema of its data, or null}, `models` {task: name}, `definitions` {task: hash}, `tasks` [{name, needs, any_of [[task]], when, until, agent, kind: agent/function/crew/wait, on_failure}], `limits`, `given` (the caps that came with the run, not the crew), `agents` [{role, goal, model, tools}], `crewkit` (version), `cwd` |
 | `run.resumed` | | `pid`, `host`, `changed` {task: what of it}, `forgets` [path] (what was recorded there before counts no longer), `limits`, `queue` (of the worker that does it); where they changed `models`, `definitions`, `tasks`, `agents`, as in `run.started` |
 | `run.forked` | | The first of a fork's own events: `origin` (run), `at` [path], `forgets` [path], `by`, `edits` [what was changed], `pid`, `host`, `inputs`, `limits`, `changed`; what changed of `run.started` as in `run.resumed` |
-| `run.paused` | | `reason`: approval, interrupted, error (`why`: no worker could go on); `approvals` [id]; `until` (RFC 3339: when it can go on by itself); `seen` (`seq` up to which it had read what others appended); `seconds` (active, of this segment) |
+| `run.paused` | | `reason`: approval, wait, pause, interrupted, error (no worker could go on); `why` (one sentence), `approvals` [id], `waits` [id], `by` (who asked for a pause); `until` (RFC 3339: when it can go on by itself); `seen` (`seq` up to which it had read what others appended); `seconds` (active, of this segment) |
 | `run.finished` | | `status`: completed, failed, limit, denied, cancelled; `output` (JSON); `report` {completed: [task], failed: [{task, error}], skipped: [{task, why}], capped: [{task, why}]}; `why` (one sentence); `usage` {tokens, usd (null: unknown), steps, seconds} |
-| `run.signal` | | `signal`: cancel; `id`, `by`. Appended by other processes; also `signal`: late (`path`): a call's end was told by who had lost the task |
+| `run.signal` | | `signal`: cancel, pause, event (`event`: its name, `data`), message (`text`, `to`: role, or empty for all), late (`path`: a call's end was told by who had lost the task); `id`, `by`. Appended by other processes |
 | `task.started` | task | `agent`, `assigned` (why this agent, where the coordinator chose), `needs`, `definition` |
 | `task.finished` | task | `status`: completed, failed, skipped; `output` (JSON), `error` {type, message}, `why`, `usage` {tokens, usd, steps, seconds}, `seconds`, `label` (of the output), `passes` (what depends on it goes on), `capped` (its last version counts although `until` was not content: `why`), `final` (never entered again) |
 | `task.left` | task | how a worker left a task that it had for the run: `status`: waiting, stopped; `why`, `approvals` [id], `error` {type, message, limit, level} |
@@ -23,11 +23,15 @@ does not know; a key that does not apply is left out):
 | `model.started` | …/turn/model | `model`, `route` {`asked`, `order`: [route], `model`, `considered` [{route, why}]} where a model table chose, `fingerprint`, `messages` {`new`: [id], `count`: sent in all, `dropped`: left out of the middle, `summary`: id of what stands for them}, `max_tokens`, `temperature`, `reserved` {tokens, usd}, `last` (step), `withheld` [{tool, by, why}] (by a breaker, settled with the request) |
 | `model.finished` | same | `model` (that answered), `route` (of the table), `message` (id), `finish_reason`, `usage` {input_tokens, output_tokens, cached_tokens}, `usd` (null: unknown price), `seconds`, `fingerprint`; or `failed` {type, message} |
 | `decision.made` | …/turn | `offered` [tool], `withheld` [{tool, by, why}], `chosen` [{id, tool, arguments}], `text`, `temperature`, `budget` {tokens, usd, steps, seconds left; null: no cap} |
+| `inbox.read` | …/turn/inbox | `messages` [{id, by, text}] from outside that the agent reads before this turn |
 | `tool.checked` | …/tool:i | `tool`, `arguments`, `verdict`: allow, deny, ask, `by`: known, arguments, scope, approval…, `why` |
 | `tool.started` | …/tool:i | `tool`, `arguments` (as a person edited them, where one did), `effects`, `idempotent`, `key` (idempotency key), `fingerprint` (of the call as the model made it), `approval` (id; used up by this event) |
 | `tool.finished` | same | `tool`, `outcome`: ok, error, timeout, unavailable (not called: its circuit is open), invalid, unknown_tool, denied, unknown; `message` (id of what the model sees), `received` and `selected` (characters), `full` (text, where cut), `pages` and `allowance` (tokens a page, where cut), `keeps` (key under which it serves equal calls), `cached` {path (of the call that it is the result of), age (seconds), stale}, `error` {type, message, where}, `label` (of the result), `seconds`, `fingerprint`, `late` (told by an owner who had lost the task) |
 | `guardrail.checked` | …/guardrail:{on}:i | `guardrail`, `on`: input, arguments, results, messages, output, memory; `verdict`, `why` |
 | `condition.checked` | task/when, task#n/until | `condition` (its text, or the function's name), `verdict`: allow, deny, and of `until` also revise, ask; `why`, `values` {what it looked at: what stood there} |
+| `wait.started` | task#n/wait | `id`, `for`: event, time; `event` (name), `deadline` (when it gives up) or `until` (when it goes on) |
+| `wait.finished` | same | `id`, `outcome`: arrived, due, deadline; `signal` (id of the event), `by`, `output` |
+| `wait.refused` | same | `signal` (id of an event whose data is not what was promised), `by`, `why` |
 | `approval.requested` | …/ask | `id`, `kind`: tool, output, unknown; `question`, `tool`, `definition` (hash of the tool), `arguments`, `output`, `reason`, `objection` (why edited arguments were not accepted), `binding` (hash of all that the decision is bound to), `expires` (from then on it is a no) |
 | `approval.decided` | …/ask | `id`, `decision`: approve, deny; `note`, `by`, `arguments` (edited). Appended by other processes; `expired` by the run itself |
 | `memory.searched` | under the call | `namespace`, `query`, `k`, `where`, `hits` [{id, source, start, end, score, parts {dense, lexical, neighbour, author}, label, run, agent}] |
@@ -43,9 +47,12 @@ does not know; a key that does not apply is left out):
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
+
+_NUMBER = re.compile(r"#\d+")
 
 VERSION = 1
 """Version of the envelope. A reader refuses a newer one by name."""
@@ -129,6 +136,11 @@ def enclosing(path: str) -> str:
         return outer
     task = segment.partition("#")[0]
     return f"{outer}/{task}" if outer else task
+
+
+def defined(path: str) -> str:
+    """Return a path without the numbers of iterations: the place in the definition."""
+    return _NUMBER.sub("", path)
 
 
 def span_id(run: str, path: str) -> str:

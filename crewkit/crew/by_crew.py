@@ -72,9 +72,13 @@ def _limits(walk: Walk, job: Job, crew: Crew) -> Limits:
 
 def _output(crew: Crew, outcomes: Mapping[str, Outcome]) -> Any:
     """Return what the crew came to; raise what kept it from that."""
-    waits = [id for outcome in outcomes.values() for id in outcome.approvals]
+    waits = [
+        Waiting(each.approvals, waits=each.waits, until=each.until, why=each.why)
+        for each in outcomes.values()
+        if each.status == "waiting"
+    ]
     if waits:
-        raise Waiting(waits)
+        raise Waiting.joined(waits)
     for name, outcome in outcomes.items():
         if isinstance(outcome.error, LimitExceeded) and outcome.status == "stopped":
             raise outcome.error

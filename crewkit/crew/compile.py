@@ -15,7 +15,7 @@ from crewkit.agents.output import Output
 from crewkit.checks.scope import Scope, granted
 from crewkit.coordinator.graph import AnyOf, Graph, Need, names_in, topological
 from crewkit.core.messages import COORDINATOR, canonical, fingerprint
-from crewkit.crew.bind import bind_crew, bind_function, known_names
+from crewkit.crew.bind import Known, bind_crew, bind_function, bind_parameters, known_names
 from crewkit.crew.check import Check, bind_check
 from crewkit.crew.iteration import NAMES, OUTPUT
 from crewkit.errors import DefinitionError, RunError, did_you_mean, expect
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from crewkit.crew.crew import Crew, Input
     from crewkit.crew.task import Task
 
-JobKind = Literal["agent", "function", "crew"]
+JobKind = Literal["agent", "function", "crew", "wait"]
 
 _INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLACEHOLDER = re.compile(r"\{\{(?P<literal>[A-Za-z_][A-Za-z0-9_]*)\}\}|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}")
@@ -100,6 +100,7 @@ class Job:
             _do_definition(task.do),
             *(f"any of {' '.join(need.names)}" for need in self.joins if isinstance(need, AnyOf)),
             *(f"when {_check_definition(each)}" for each in [self.when] if each),
+            *([f"wait {_wait_definition(task.wait_for)}"] if task.wait_for is not None else []),
             *(f"until {_check_definition(each)}" for each in [self.until] if each),
         )
 
@@ -277,12 +278,14 @@ def _job(task: Task[Any], joins: tuple[Need, ...], crew: Crew, inputs: Mapping[s
 
     where = f"Task '{task.name}'"
     known = known_names(names_in(joins), inputs)
-    if task.until is not None and task.do is not None:
+    if task.until is not None and task.agent is None:
         if taken := [name for name in NAMES if name in names_in(joins)]:
             raise DefinitionError(
                 f"{where}: it needs '{taken[0]}', which is what a loop calls {_LOOP[taken[0]]}. Rename that task."
             )
         known |= NAMES
+    if task.wait_for is not None:
+        return _waiting(task, joins, known)
     if task.do is None:
         agent, assigned = _worker(task, crew)
         tools = as_tools(tuple({id(t): t for t in (*agent.tools, *task.tools)}.values()), where)
@@ -303,6 +306,21 @@ def _job(task: Task[Any], joins: tuple[Need, ...], crew: Crew, inputs: Mapping[s
         raise DefinitionError(f"{where}: do={task.do!r} is not a function, a tool or a crew.")
     arguments, output = bind_function(function, task, known)
     return Job(task, "function", joins, (), None, "", (), Scope(), output, arguments)
+
+
+def _waiting(task: Task[Any], joins: tuple[Need, ...], known: Known) -> Job:
+    wanted, where = task.wait_for, f"Task '{task.name}'"
+    event = isinstance(wanted, str)
+    output = Output(Any if event and task.output_type is str else task.output_type, where)
+    if not event and task.output_type is not str:
+        raise DefinitionError(
+            f"{where} waits for a time, which is its output as a text: leave out output_type."
+        )
+    _ = output.schema
+    arguments: dict[str, str] = {}
+    if callable(wanted):
+        arguments, _ = bind_parameters(wanted, f"{where}: wait_for", known)
+    return Job(task, "wait", joins, (), None, "", (), Scope(), output, arguments)
 
 
 def _worker(task: Task[Any], crew: Crew) -> tuple[Agent, str]:
@@ -409,6 +427,10 @@ def _code_parts(code: CodeType) -> Iterable[str]:
 
 def _check_definition(check: Check) -> str:
     return check.says if check.condition else code_hash(check.function)
+
+
+def _wait_definition(wanted: object) -> str:
+    return code_hash(wanted) if callable(wanted) else str(wanted)
 
 
 def _do_definition(do: object) -> str:

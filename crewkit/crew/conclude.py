@@ -28,13 +28,22 @@ async def conclude(
         {name: o.why for name, o in outcomes.items() if o.status == "waiting"},
         {name: o.why for name, o in outcomes.items() if o.status == "completed" and o.why},
     )
+    waiting = [outcome for outcome in outcomes.values() if outcome.status == "waiting"]
+    until = min((outcome.until for outcome in waiting if outcome.until), default="")
+    waits = tuple(dict.fromkeys(id for outcome in waiting for id in outcome.waits))
     approvals = tuple(dict.fromkeys(id for outcome in outcomes.values() for id in outcome.approvals))
     status, why = _status(crew, outcomes, session)
-    result = Result(run.id, status, why, report, walk.outputs(), crew.plan.final, used, approvals)
+    result = Result(
+        run.id, status, why, report, walk.outputs(), crew.plan.final, used, approvals, waits, until
+    )
     if status == "paused":
         data = {
-            "reason": "approval",
+            "reason": "pause" if session.paused else "approval" if approvals else "wait",
+            "why": why,
+            **({"by": session.paused} if session.paused else {}),
             "approvals": list(approvals),
+            "waits": list(waits),
+            "until": until,
             "seen": run.seen,
             "seconds": used["seconds"],
         }
@@ -86,8 +95,9 @@ def _status(crew: Crew, outcomes: Mapping[str, Outcome], session: Session) -> tu
     limit = _limit(outcomes, session)
     if limit and limit is session.limit:
         return "limit", f"A limit was reached: {_sentence(str(limit))} {kept}"
-    if any(outcome.status == "waiting" for outcome in outcomes.values()):
-        return "paused", f"A person must decide. {kept}"
+    waits = dict.fromkeys(outcome.why for outcome in outcomes.values() if outcome.status == "waiting")
+    if waits:
+        return "paused", f"{' '.join(waits)} {kept}"
     if limit:
         return "limit", f"A limit was reached: {_sentence(str(limit))} {kept}"
     if fatal:

@@ -28,6 +28,11 @@ def worker(job: Job) -> str:
         return job.agent.role
     if isinstance(job.task.do, Crew):
         return f"crew {job.task.do.name}"
+    if job.kind == "wait":
+        wanted = job.task.wait_for
+        if isinstance(wanted, str):
+            return f"waits for event {wanted}"
+        return f"waits until {getattr(wanted, '__name__', wanted)}{'()' if callable(wanted) else ''}"
     function = getattr(job.task.do, "function", job.task.do)
     return f"{getattr(function, '__name__', 'function')}()"
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 from crewkit.core.label import UNKNOWN, Label
-
-_NUMBER = re.compile(r"#\d+")
 
 PREVIOUS, REASON, OUTPUT = "#previous", "#reason", "#output"
 """What a loop fills parameters with, besides tasks and inputs; no task's name begins with `#`."""
@@ -35,8 +32,3 @@ class Iteration:
     def path(self) -> str:
         """Where in the run its steps are, for example `draft` and `draft#2`."""
         return self.task if self.number == 1 else f"{self.task}#{self.number}"
-
-
-def defined(path: str) -> str:
-    """Return a path without the numbers of iterations: the place in the definition."""
-    return _NUMBER.sub("", path)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import crewkit
-from crewkit.agents.agent import ModelSpec
+from crewkit.agents.agent import Agent, ModelSpec
 from crewkit.agents.output import Output, WrongAnswer
 from crewkit.coordinator.graph import AnyOf
 from crewkit.core.limits import CREW_LIMITS
@@ -165,6 +165,28 @@ def _routes(job: Job) -> Data:
     }
 
 
+def _agents(crew: Crew) -> dict[str, Agent]:
+    """Return the agents of a crew and of those inside it, by role."""
+    found = dict(crew.plan.agents)
+    for job in crew.plan.jobs.values():
+        if isinstance(job.task.do, Crew):
+            found = {**_agents(job.task.do), **found}
+    return found
+
+
+def events(crew: Crew) -> Data:
+    """Return the external events that a crew and those inside it wait for, with the JSON Schemas of their data."""
+    found: Data = {}
+    for job in crew.plan.jobs.values():
+        if isinstance(job.task.wait_for, str):
+            schema = {"type": "string"} if job.output.type is str else job.output.schema
+            # Two tasks may take one event differently: then each says itself what it takes.
+            found[job.task.wait_for] = schema if found.get(job.task.wait_for, schema) == schema else None
+        elif isinstance(job.task.do, Crew):
+            found = {**events(job.task.do), **found}
+    return found
+
+
 def beginning(
     crew: Crew, inputs: Data, specs: Mapping[str, ModelSpec], models: Mapping[str, Model], options: Options
 ) -> Data:
@@ -197,9 +219,10 @@ def beginning(
             }
             for job in crew.plan.jobs.values()
         ],
+        "events": events(crew),
         "agents": [
             {"role": a.role, "goal": a.goal, "tools": [tool.name for tool in a.tools]}
-            for a in crew.plan.agents.values()
+            for a in _agents(crew).values()
         ],
         "limits": options.limits.over(crew.limits).over(CREW_LIMITS).caps(),
         "given": options.limits.caps(),

@@ -44,6 +44,10 @@ class Result:
     """tokens, usd (`None`: some price is unknown), steps, seconds."""
     approvals: tuple[str, ...] = ()
     """Ids of the questions that a paused run waits for."""
+    waits: tuple[str, ...] = ()
+    """Ids of the times and events that a paused run waits for."""
+    until: str = ""
+    """RFC 3339: from then on a paused run can go on by itself. Empty: it cannot."""
 
     @property
     def ok(self) -> bool:

@@ -230,10 +230,12 @@ async def _watch(session: Session) -> None:
         while True:
             await run.arrived.wait()
             run.arrived.clear()
-            cancels = [signal for signal in run.signals if signal.get("signal") == "cancel"]
-            if cancels:
-                session.cancelled = f"{cancels[0].get('by') or 'Somebody'} cancelled it."
+            if cancel := next(run.outside.fresh("cancel"), None):
+                session.cancelled = f"{cancel.by or 'Somebody'} cancelled it."
                 session.halt(session.cancelled)
+            if pause := next(run.outside.fresh("pause"), None):
+                session.paused = pause.by or "Somebody"
+                run.hold(f"{session.paused} paused it.")
             session.wake()
     finally:
         watching.cancel()

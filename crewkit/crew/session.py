@@ -56,6 +56,8 @@ class Session:
         """The cap that ended the run, once one did."""
         self.cancelled = ""
         """Why the run was given up, once it was."""
+        self.paused = ""
+        """Who wants the run to pause, once somebody does."""
         self._schedules: list[Schedule] = []
         self.memory = memory
         self.episodes: Episodes | None = None

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from datetime import datetime, timedelta
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Generic, Literal, cast, get_args
 
@@ -38,9 +39,14 @@ Until = str | Callable[..., Verdict | bool | str | Awaitable[Verdict | bool | st
 good. A sentence, `False` or `Revise(...)`: do it once more, for this reason. `Deny(...)`: the task fails. `Ask(...)`:
 a person decides. A text is a condition, in which the output goes by the task's own name."""
 
+WaitFor = str | timedelta | datetime | Callable[..., Any]
+"""What a task waits for: an external event by its name, or a time. A function, whose parameters are filled by name,
+returns the time."""
+
 OnFailure = Literal["fail", "skip", "continue"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_EVENT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,13 @@ class Task(Generic[T]):
     """Goes before the agent's."""
     do: Callable[..., Awaitable[T]] | Callable[..., T] | Tool | Crew | None = None
     """A plain function, a tool or a crew that does the task without an agent."""
+    wait_for: WaitFor | None = None
+    """Instead of being done by anyone, the task waits: for an external event (`wait_for="contract_signed"`; its data is
+    the output), for so long (a `timedelta`), or until a time (a `datetime`, or a function that returns one)."""
+    deadline: timedelta | float | None = None
+    """The longest wait for a person or an event, in seconds where it is a number, counted from when the wait began and
+    over restarts. A question that nobody answers by then counts as denied; an event that does not come fails the task.
+    Questions have 7 days where nothing is said."""
     until: Until | None = None
     """The task is done again until this is content: `until="review.accepted"`. Who does it is told the version before
     and the reason: an agent in its assignment, a function or a crew as `previous` and `reason` where it takes them."""
@@ -143,13 +156,47 @@ class Task(Generic[T]):
             raise DefinitionError(
                 f"{where}: revisions={self.revisions!r} is below 0. Say how many times an output may be sent back."
             )
+        self._check_waits(where)
         if self.agent is not None and self.do is not None:
             raise DefinitionError(f"{where} has an agent and a function (`do`). Keep one: who does it?")
-        if self.do is None and not self.description.strip():
+        if self.do is None and self.wait_for is None and not self.description.strip():
             raise DefinitionError(
                 f"{where} has no description. Say what is to be done, or give it a function: do=…"
             )
         self._check_lists(where)
+
+    def _check_waits(self, where: str) -> None:
+        deadline, wanted = self.deadline, self.wait_for
+        seconds = deadline.total_seconds() if isinstance(deadline, timedelta) else deadline
+        if seconds is not None and not _is_above_0(seconds):
+            raise DefinitionError(
+                f"{where}: deadline={deadline!r} is neither a timedelta nor a number of seconds above 0."
+            )
+        if wanted is None:
+            return
+        if self.agent is not None or self.do is not None or self.tools or self.model:
+            raise DefinitionError(
+                f"{where} waits (`wait_for`), so nobody does it: leave out agent, do, tools and model."
+            )
+        if isinstance(wanted, str) and not _EVENT.fullmatch(wanted):
+            raise DefinitionError(
+                f"{where}: wait_for={wanted!r} is no name of an event: letters, digits, '_', '-' and '.', 100 at most."
+            )
+        if isinstance(wanted, datetime) and wanted.tzinfo is None:
+            raise DefinitionError(
+                f"{where}: wait_for={wanted!r} has no timezone. Say which: datetime(…, tzinfo=UTC)."
+            )
+        if not isinstance(wanted, str | timedelta | datetime) and not callable(wanted):
+            raise DefinitionError(
+                f"{where}: wait_for={wanted!r:.60} is not the name of an event, a timedelta, a datetime or a function."
+            )
+        if not isinstance(wanted, str) and deadline is not None:
+            raise DefinitionError(f"{where} waits for a time, which comes: it needs no deadline.")
+
+    @property
+    def longest_wait(self) -> float | None:
+        """The deadline in seconds."""
+        return self.deadline.total_seconds() if isinstance(self.deadline, timedelta) else self.deadline
 
     def _check_lists(self, where: str) -> None:
         object.__setattr__(self, "tools", as_tools(self.tools, where))

@@ -15,17 +15,19 @@ from crewkit.agents.prompt import UPSTREAM_CHARS, inline, shorten
 from crewkit.checks.scope import Scope
 from crewkit.coordinator.bus import Bus
 from crewkit.coordinator.schedule import Outcome, Schedule
+from crewkit.core.events import defined
 from crewkit.core.label import NOTHING, UNKNOWN, USER, Label, shown
 from crewkit.core.limits import AGENT_LIMITS, CREW_LIMITS, TASK_LIMITS, Limits, Meter
 from crewkit.core.messages import COORDINATOR
 from crewkit.crew.by_agent import by_agent
 from crewkit.crew.by_crew import by_crew
 from crewkit.crew.by_function import by_function
+from crewkit.crew.by_wait import by_wait
 from crewkit.crew.check import Check, decide
 from crewkit.crew.compile import Job, Plan
 from crewkit.crew.compile import fill as fill_in
 from crewkit.crew.crew import Crew
-from crewkit.crew.iteration import PREVIOUS, REASON, Iteration, defined
+from crewkit.crew.iteration import PREVIOUS, REASON, Iteration
 from crewkit.crew.repeat import repeated
 from crewkit.crew.session import Session
 from crewkit.errors import (
@@ -81,6 +83,9 @@ class Walk:
         """The crews inside tasks, by iteration. One that is entered again goes on: it knows what it used."""
         self._ended: dict[str, Outcome] = {}
         """What became of tasks the last time round, for a crew that is entered again."""
+        for name, job in self.plan.jobs.items():
+            if (seconds := job.task.longest_wait) is not None:
+                self.run.deadlines[defined(prefix + name)] = seconds
         self._restore()
         self._schedule = Schedule(self.plan.graph(), self._do, skipped=self._skipped)
 
@@ -123,6 +128,8 @@ class Walk:
             return self._ended[name]
         if path in self.run.finished:
             return _replayed(self.run.finished[path])
+        if self.run.held:
+            return Outcome("waiting", why=self.run.held)
         begun = self.run.clock.monotonic()
         outcome = await self._attempt(job, path)
         if outcome.status in ("completed", "failed"):
@@ -146,7 +153,15 @@ class Walk:
             self.run.record("task.started", path, started, task=path, agent=job.worker)
             return Outcome("completed", *await self._in_time(job, path))
         except Waiting as waiting:
-            return Outcome("waiting", why="A person must decide.", approvals=tuple(waiting.approvals))
+            wake = self.run.wake
+            self.run.wake = min(wake, waiting.until) if wake and waiting.until else wake or waiting.until
+            return Outcome(
+                "waiting",
+                why=str(waiting),
+                approvals=waiting.approvals,
+                waits=waiting.waits,
+                until=waiting.until,
+            )
         except (JournalError, ReplayError):
             raise
         except LimitExceeded as error:
@@ -235,6 +250,8 @@ class Walk:
                 return await by_function(self, job, iteration)
             case "crew":
                 return await by_crew(self, job, iteration)
+            case "wait":
+                return await by_wait(self, job, iteration)
 
     # What those who do tasks need of the crew
 

@@ -89,21 +89,22 @@ async def ask(run: Run, question: Question, tell: Callable[[], Awaitable[Data]] 
     if asked is None:
         if tell is not None:
             question = replace(question, told=question.told | await tell())
-        until = timestamp(run.clock.now() + timedelta(seconds=question.expires))
+        seconds = min(question.expires, run.deadline(question.task) or EXPIRES)
+        until = timestamp(run.clock.now() + timedelta(seconds=seconds))
         data = {"id": id, "kind": question.kind, "question": question.text, **question.about, **question.told}
         data |= {"binding": binding, "expires": until}
         run.ask(
             data, f"{question.path}/ask", task=question.task, agent=question.agent, attempt=question.attempt
         )
-        raise Waiting([id])
+        raise Waiting([id], until=until)
     if asked.get("binding", binding) != binding:
         return Decision(id, "another question has its id", "crewkit")
     decided = run.decision(id)
-    if decided is None and timestamp(run.clock.now()) > asked.get("expires", "~"):
+    if decided is None and timestamp(run.clock.now()) >= asked.get("expires", "~"):
         await run.expire(id, f"{question.path}/ask", task=question.task, agent=question.agent)
         decided = run.decision(id)
     if decided is None:
-        raise Waiting([id])
+        raise Waiting([id], until=asked.get("expires", ""))
     return _decision(run, id, asked, decided)
 
 

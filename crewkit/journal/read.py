@@ -19,7 +19,7 @@ from crewkit.journal.forget import standing
 Data = dict[str, Any]
 
 _OVER = ("completed", "cancelled", "denied")
-_CHANGEABLE = ("inputs", "models", "definitions", "tasks", "agents", "target", "cwd")
+_CHANGEABLE = ("inputs", "models", "definitions", "tasks", "events", "agents", "target", "cwd")
 """What a fork or a resume may say anew of what `run.started` says."""
 
 
@@ -175,7 +175,8 @@ def ending(events: Iterable[Event]) -> Ending:
             case "run.started" | "run.forked" | "run.resumed":
                 status, why, data = "running", "", {}
             case "run.paused":
-                status, why, data = "paused", as_text(event.data, "reason"), {}
+                status, data = "paused", {}
+                why = as_text(event.data, "why") or as_text(event.data, "reason")
             case "run.finished":
                 status, why, data = as_text(event.data, "status"), as_text(event.data, "why"), event.data
             case _:

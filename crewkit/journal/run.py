@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crewkit.core.clock import Clock, SystemClock, timestamp
-from crewkit.core.events import Draft, Event
+from crewkit.core.events import Draft, Event, defined
 from crewkit.core.messages import ChatMessage, fingerprint
 from crewkit.errors import Denied, JournalError, ReplayError
 from crewkit.journal.base import Lease, Write
 from crewkit.journal.forget import standing
+from crewkit.journal.outside import Outside
 from crewkit.journal.redact import Redactor
 from crewkit.journal.writer import Writer
 
@@ -38,11 +39,33 @@ def new_run_id() -> str:
 
 
 class Waiting(Exception):
-    """A person has to decide first. Not an error: the task is left, and entered again when they have."""
+    """A person, a time or something outside has to come first. Not an error: the task is left, and entered again."""
 
-    def __init__(self, approvals: list[str]) -> None:
-        super().__init__(", ".join(approvals))
-        self.approvals = approvals
+    def __init__(
+        self,
+        approvals: Iterable[str] = (),
+        *,
+        waits: Iterable[str] = (),
+        until: str = "",
+        why: str = "A person must decide.",
+    ) -> None:
+        super().__init__(why)
+        self.approvals = tuple(approvals)
+        self.waits = tuple(waits)
+        """Ids of the waits for a time or an event."""
+        self.until = until
+        """RFC 3339: from then on it can go on by itself. Empty: never."""
+
+    @classmethod
+    def joined(cls, several: Iterable[Waiting]) -> Waiting:
+        """Return several as one."""
+        all = list(several)
+        return cls(
+            (id for each in all for id in each.approvals),
+            waits=(id for each in all for id in each.waits),
+            until=min((each.until for each in all if each.until), default=""),
+            why=" ".join(dict.fromkeys(str(each) for each in all)),
+        )
 
 
 class UnknownOutcome(Exception):
@@ -71,6 +94,8 @@ class _TaskIndex:
     """Unrepeatable steps that may be tried once more: they are known to have failed, or a person said so."""
     verdicts: dict[str, Data] = field(default_factory=dict[str, Data])
     """Path to what a guardrail or a condition said there."""
+    waits: dict[str, Data] = field(default_factory=dict[str, Data])
+    """Path to what is waited for there."""
     messages: dict[str, ChatMessage] = field(default_factory=dict[str, ChatMessage])
     summaries: dict[str, tuple[str, int]] = field(default_factory=dict[str, tuple[str, int]])
     """Path to the id of the summary that was written there, and how many messages it stands for."""
@@ -109,8 +134,14 @@ class Run:
         """Called with every event once it is on disk, and with streamed text (`seq` 0) as it comes."""
         self.arrived = asyncio.Event()
         """Set when another process appended a decision or a signal. Whoever waits on it clears it."""
-        self.signals: list[Data] = []
-        """Signals that arrived since this process took the run."""
+        self.outside = Outside()
+        """What others said to the run."""
+        self.wake = ""
+        """RFC 3339: from then on something that waits can go on, and `arrived` is set."""
+        self.held = ""
+        """Why no step begins any more."""
+        self.deadlines: dict[str, float] = {}
+        """Task, by its place in the definition, to the seconds that it and what is in it wait at most."""
         self.finished: dict[str, Data] = {}
         """Tasks that are never entered again, by path, with what `task.finished` said."""
         self._writer = writer
@@ -135,6 +166,7 @@ class Run:
         for event in stands.events:
             self._index(event)
             self.seen = event.seq
+        self.outside.since = self.seen
 
     # What is recorded
 
@@ -302,6 +334,8 @@ class Run:
             return index.results[path]
         if begun is not None and not repeatable and path not in index.settled:
             raise UnknownOutcome(path, attempt)
+        if self.held:
+            raise Waiting(why=self.held)
         index.settled.discard(path)
         attempt += 1
         intent = {**intent, "approval": approval} if approval else intent
@@ -340,13 +374,23 @@ class Run:
         self, path: str, kind: str, result: Data, *, task: str, agent: str, attempt: int | None = None
     ) -> None:
         """Record the result of a step that was not begun, or never will be again."""
-        self._tasks.setdefault(task, _TaskIndex()).results[path] = result
-        self.record(f"{kind}.finished", path, result, task=task, agent=agent, attempt=attempt)
+        self.keep(f"{kind}.finished", path, result, task=task, agent=agent, attempt=attempt)
+
+    def keep(
+        self, type: str, path: str, data: Data, *, task: str, agent: str, attempt: int | None = None
+    ) -> None:
+        """Record an event that is the `result` at its path."""
+        self._tasks.setdefault(task, _TaskIndex()).results[path] = data
+        self.record(type, path, data, task=task, agent=agent, attempt=attempt)
 
     def result(self, path: str, *, task: str) -> Data | None:
         """Return the result of a finished step."""
         index = self._tasks.get(task)
         return index.results.get(path) if index else None
+
+    def hold(self, why: str) -> None:
+        """Let no step begin any more: what is under way ends and is kept, and every task is left before its next."""
+        self.held = why
 
     def settle(self, path: str, *, task: str) -> None:
         """Let an unrepeatable step be tried once more: a person said so."""
@@ -433,7 +477,8 @@ class Run:
 
     async def expire(self, id: str, path: str, *, task: str, agent: str) -> None:
         """Record that nobody decided in time, which is a no; where somebody just has, that counts."""
-        data = {"id": id, "decision": "deny", "note": "nobody decided in time", "by": "", "expired": True}
+        data: Data = {"id": id, "decision": "deny", "note": "nobody decided in time"}
+        data |= {"by": "deadline", "expired": True}
         key = f"decided:{id}"
         self.record("approval.decided", path, data, task=task, agent=agent, once=False, key=key)
         await self.commit(durable=True)
@@ -445,13 +490,28 @@ class Run:
             self._expected[task] = self._loop.create_future()
         return self._expected[task]
 
+    def wait(self, path: str, data: Data, *, task: str, agent: str) -> None:
+        """Record that a step waits for something that is not a person."""
+        self._tasks.setdefault(task, _TaskIndex()).waits[path] = data
+        self.record("wait.started", path, data, task=task, agent=agent)
+
+    def waiting(self, path: str, *, task: str) -> Data | None:
+        """Return what a step waits for, if it began to."""
+        index = self._tasks.get(task)
+        return index.waits.get(path) if index else None
+
+    def deadline(self, task: str) -> float | None:
+        """Return the seconds that a task waits at most: its own, or those of the task around it."""
+        place = defined(task)
+        while place and place not in self.deadlines:
+            place = place.rpartition("/")[0]
+        return self.deadlines.get(place)
+
     async def look(self) -> None:
         """Read what other processes appended since the last look."""
         last, events = await asyncio.wrap_future(self._writer.call(self._news, self.seen))
         self.seen = max(self.seen, last, *(event.seq for event in events))
         for event in events:
-            if event.type == "run.signal":
-                self.signals.append(event.data)
             self._index(event)
             if event.seg != self.seg:
                 self._tell(event)
@@ -470,6 +530,9 @@ class Run:
                 JournalError
             ):  # a look that fails is looked again; an append that fails ends the run
                 await self.look()
+            if self.wake and timestamp(self.clock.now()) >= self.wake:
+                self.wake = ""
+                self.arrived.set()
 
     def note(self, path: str, text: str, *, task: str, agent: str) -> None:
         """Record a line of a tool's own. Any thread may call this: a sync tool runs in its own."""
@@ -544,11 +607,15 @@ class Run:
 
     def _index(self, event: Event) -> None:
         data = event.data
+        if event.type in ("wait.finished", "wait.refused"):
+            self.outside.add(event)
         match event.type:
             case "task.finished":
                 if data.get("final"):
                     self.finished[event.path] = data
                     self._tasks.pop(event.task, None)
+            case "run.signal":
+                self.outside.add(event)
             case "approval.requested":
                 self._asked[str(data.get("id"))] = data
                 if data.get("kind") == "unknown":
@@ -584,6 +651,10 @@ class Run:
             case "tool.finished" if data.get("late") and self._is_too_late(event, index):
                 pass
             case "model.finished" | "tool.finished" | "iteration.finished" if "failed" not in data:
+                index.results[event.path] = data
+            case "wait.started":
+                index.waits[event.path] = data
+            case "wait.finished" | "inbox.read":
                 index.results[event.path] = data
             case "tool.finished" if not data.get("lost"):
                 if not index.attempts.get(event.path, (0, {}))[1].get("approval"):

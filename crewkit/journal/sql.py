@@ -29,10 +29,13 @@ _ENDLESS = 2**62
 """Above any `seq`."""
 
 _LISTED: Final = """
-    SELECT run, crew, status, started, updated, seq, pid, host, origin, origin_seq, wake, bytes, queue FROM runs
+    SELECT run, crew, status, started, updated, seq, pid, host, origin, origin_seq,
+        CASE wake WHEN '~' THEN '' ELSE wake END, bytes, queue FROM runs
 """
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_HELD = "~"
+"""The `wake` of a run that a person paused: after all times, and nothing from outside changes it."""
 _STATUS = {
     "run.started": "running",
     "run.forked": "running",
@@ -308,7 +311,9 @@ class Tail:
             self.status = _STATUS.get(draft.type, self.status)
         if outside:
             self.told = self.seq
-            self.wake = self.updated if self.status == "paused" else self.wake
+            self.wake = self.updated if self.status == "paused" and self.wake != _HELD else self.wake
+        elif draft.type == "run.paused" and draft.data.get("reason") == "pause":
+            self.wake = _HELD
         elif draft.type == "run.paused":
             # Decided while it paused, or before it looked for the last time?
             unseen = self.told > int(draft.data.get("seen", self.seq))

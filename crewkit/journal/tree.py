@@ -33,7 +33,7 @@ class Node:
 
     path: str
     kind: str
-    """run, task, iteration (from the second), turn, model, tool, recall, ask, inbox, offer or step."""
+    """run, task, iteration (from the second), turn, model, tool, recall, ask, inbox, offer, wait or step."""
     title: str = ""
     status: str = ""
     """running, paused, waiting (for a person), interrupted, completed, failed, skipped, a tool's outcome, or
@@ -138,7 +138,7 @@ def _node(nodes: dict[str, Node], path: str) -> Node:
 
 def _kind(segment: str) -> str:
     head = segment.partition(":")[0]
-    if head in ("model", "tool", "recall", "ask", "inbox", "offer"):
+    if head in ("model", "tool", "recall", "ask", "inbox", "offer", "wait"):
         return head
     if "#" in segment:
         return "iteration"
@@ -168,6 +168,11 @@ def _settle(node: Node, seg: str) -> None:
             _settle_step(node, seg)
         case "task":
             node.status = _task_status(node, seg)
+        case "wait":
+            begun, ended = node.data("wait.started"), node.data("wait.finished")
+            event = as_text(begun, "event")
+            node.title = f"for event {event}" if event else f"until {as_text(begun, 'until')[:19]}Z"
+            node.status = as_text(ended, "outcome") or "waiting"
         case "ask":
             asked, decided = node.data("approval.requested"), node.data("approval.decided")
             node.title = as_text(asked, "question") or node.title

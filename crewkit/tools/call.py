@@ -147,7 +147,15 @@ async def _in_thread(function: Callable[..., Any], values: Mapping[str, Any]) ->
     Thread(
         target=_work, args=(call, loop, ended), name=getattr(function, "__name__", "tool"), daemon=True
     ).start()
-    return await ended
+    contexts = [value for value in values.values() if isinstance(value, ToolContext)]
+    try:
+        return await (asyncio.shield(ended) if contexts else ended)
+    except asyncio.CancelledError:
+        for context in contexts:
+            context.stopping.set()
+        if contexts:
+            await asyncio.wait((ended,), timeout=GRACE)
+        raise
 
 
 def _work(call: Callable[[], Any], loop: asyncio.AbstractEventLoop, ended: asyncio.Future[Ended]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from threading import Event
 from typing import (
     Any,
     Generic,
@@ -97,6 +98,14 @@ class ToolContext:
     """Write a line into the transcript."""
     tool: str = ""
     """For a guardrail: the tool whose call it looks at."""
+    stopping: Event = field(default_factory=Event)
+    """Set once nobody waits for the call any more: the run was cancelled or stopped, or the tool's time is up. An
+    async tool is cancelled then; a sync one looks here, or sleeps with `stopping.wait(seconds)`, and has a second."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Nobody waits for the call any more: clean up and return."""
+        return self.stopping.is_set()
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from crewkit.agents.agent import Agent
     from crewkit.agents.delegate import ask_colleague
+    from crewkit.checks.call import CallContext, check_call
     from crewkit.checks.scope import Grant, Scope
     from crewkit.core.events import Event
     from crewkit.core.limits import Limits
@@ -44,6 +45,7 @@ _ROOMS = {
     "Agent": "agents.agent",
     "Allow": "core.verdict",
     "Ask": "core.verdict",
+    "CallContext": "checks.call",
     "Capable": "models.route",
     "Crew": "crew.crew",
     "CrewkitError": "errors",
@@ -77,6 +79,7 @@ _ROOMS = {
     "Verdict": "core.verdict",
     "any_of": "crew.task",
     "ask_colleague": "agents.delegate",
+    "check_call": "checks.call",
     "memory_tools": "tools.memory",
     "recall": "tools.memory",
     "remember": "tools.memory",
@@ -88,6 +91,7 @@ __all__ = [
     "Agent",
     "Allow",
     "Ask",
+    "CallContext",
     "Capable",
     "Crew",
     "CrewkitError",
@@ -121,6 +125,7 @@ __all__ = [
     "Verdict",
     "any_of",
     "ask_colleague",
+    "check_call",
     "memory_tools",
     "recall",
     "remember",

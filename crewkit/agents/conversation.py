@@ -11,7 +11,7 @@ from crewkit.agents.delegate import ask_colleague
 from crewkit.agents.lookback import Archive, pin_fact
 from crewkit.agents.summary import MOST_CHARACTERS, Summary
 from crewkit.agents.window import HEAD, Window
-from crewkit.core.label import CREW, NOTHING, Label, label_of
+from crewkit.core.label import CREW, NOTHING, Label, label_of, trusted_part
 from crewkit.core.messages import ChatMessage, ToolCall
 from crewkit.journal.run import Run
 from crewkit.models.tokens import CHARS, TokenCounter, estimate_message
@@ -46,6 +46,8 @@ class Conversation:
         """Answers of the model so far."""
         self.label = NOTHING
         """The join of the labels of all that the model was ever told here."""
+        self.trusted: list[str] = []
+        """What of it may be taken at its word."""
         self.summary = Summary()
         """What is known of the messages that left the window."""
         self.heard: set[str] = set()
@@ -79,6 +81,8 @@ class Conversation:
         self._said.append(_Said(message, self.path))
         if message.role != "assistant" and message.label is not None:
             self.label = label_of(content, self.label | message.label)
+            if message.label.trusted:
+                self.trusted.append(trusted_part(content))
         message = message.shown()
         self._messages.append(message)
         self._sizes.append(estimate_message(message))

@@ -1,36 +1,140 @@
-"""The permission scope: which tools may be called, and when a person is asked first."""
+"""The permission scope: which tools may be called, with which arguments, how often, and when a person is asked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
 
-from crewkit.core.verdict import Allow, Ask, Deny, Verdict
+from crewkit.checks.constraint import Constraint, complete, named
+from crewkit.checks.hosts import Hosts, check_entry
+from crewkit.checks.roots import Roots
+from crewkit.checks.where import where as schema_constraint
 from crewkit.errors import DefinitionError, did_you_mean, expect
 from crewkit.tools.tool import Tool
 
-Asking = Literal["always", "effects", "never"]
+Asking = Literal["always", "effects", "tainted", "never"]
 
-_STRICTEST: tuple[Asking, ...] = ("always", "effects", "never")
+_STRICTEST: tuple[Asking, ...] = ("always", "effects", "tainted", "never")
 
 
-@dataclass(frozen=True)
 class Grant:
-    """Leave to call one tool, by its exact name."""
+    """Leave to call one tool, by its exact name, as far as its constraints go.
 
-    tool: str
-    approval: Asking = "effects"
-    """Whether a person is asked before each call: `always`; `effects`, where the tool does more than read; or
-    `never`. Where several grants meet, the strictest word counts."""
+    ```python
+    Grant("read_file", roots={"path": ["./reports"]})
+    Grant("fetch", hosts={"url": ["api.example.org"]})
+    Grant("pay", where={"properties": {"amount": {"maximum": 100}}}, max_calls=2, approval="always")
+    ```
 
-    def __post_init__(self) -> None:
-        if self.approval not in _STRICTEST:
+    Two grants of one tool intersect, `a & b`: what the result allows, both allow.
+    """
+
+    def __init__(
+        self,
+        tool: str,
+        approval: Asking = "effects",
+        *,
+        where: Mapping[str, Any] | None = None,
+        roots: Mapping[str, Sequence[str | Path] | str] | None = None,
+        hosts: Mapping[str, Sequence[str] | str] | None = None,
+        max_calls: int | None = None,
+        expires: float | None = None,
+    ) -> None:
+        """Describe a grant.
+
+        Args:
+            tool: The tool's exact name.
+            approval: When a person is asked before a call. `always`; `effects`: where the tool does more than read;
+                `tainted`: where, besides, a control argument does not stand in what the user and the crew said;
+                `never`. Where several grants meet, the strictest word counts.
+            where: JSON Schema of the arguments. Patterns match whole texts.
+            roots: By argument, the folders in which the path has to lie.
+            hosts: By argument, the hosts on which the URL has to be: see `Hosts`.
+            max_calls: Calls in one run, over all who share this grant.
+            expires: Seconds that a person has to decide; left out, seven days. After them it counts as a no.
+
+        Raises:
+            DefinitionError: Something in it could not be held.
+        """
+        expect("Grant", "tool", tool, str, "a tool's name")
+        self._where = f"Grant({tool!r})"
+        self.tool = tool
+        self.approval: Asking = approval
+        self.expires = expires
+        self.constraints: frozenset[Constraint] = frozenset(self._constraints(where, roots, hosts))
+        self.caps: dict[str, int] = {} if max_calls is None else {"": max_calls}
+        """Most calls in a run, by whose grant it is: `agent Clerk`, `task pay`; empty for one that nobody holds yet."""
+        if approval not in _STRICTEST:
             known = ", ".join(map(repr, _STRICTEST))
-            raise DefinitionError(f"Grant({self.tool!r}): approval={self.approval!r} is not one of {known}.")
+            raise DefinitionError(f"{self._where}: approval={approval!r} is not one of {known}.")
+        if max_calls is not None and (type(max_calls) is not int or max_calls < 1):
+            raise DefinitionError(f"{self._where}: max_calls={max_calls!r} is not a number of calls above 0.")
+        if expires is not None and not 0 < expires < 1e10:
+            raise DefinitionError(f"{self._where}: expires={expires!r} is not a number of seconds above 0.")
+
+    def _constraints(
+        self, where: Any, roots: Mapping[str, Any] | None, hosts: Mapping[str, Any] | None
+    ) -> Iterator[Constraint]:
+        if where is not None:
+            yield schema_constraint(where, self._where)
+        if roots is not None:
+            for argument, folders in named(roots, self._where, "roots", "{'path': ['./reports']}").items():
+                yield Roots(argument, folders)
+        if hosts is not None:
+            for argument, entries in named(hosts, self._where, "hosts", "{'url': ['example.org']}").items():
+                for entry in entries:
+                    check_entry(entry, self._where)
+                yield Hosts(argument, entries)
 
     def __and__(self, other: Grant) -> Grant:
-        return Grant(self.tool, next(word for word in _STRICTEST if word in (self.approval, other.approval)))
+        """Return what both allow."""
+        both = Grant(self.tool, next(word for word in _STRICTEST if word in (self.approval, other.approval)))
+        both.constraints = self.constraints | other.constraints
+        both.caps = {
+            holder: min(grant.caps[holder] for grant in (self, other) if holder in grant.caps)
+            for holder in {**self.caps, **other.caps}
+        }
+        both.expires = min((e for e in (self.expires, other.expires) if e is not None), default=None)
+        return both
+
+    def held_by(self, holder: str) -> Grant:
+        """Return the grant with its own cap on calls counted for this holder."""
+        held = self & self
+        held.caps = {name or holder: cap for name, cap in self.caps.items()}
+        return held
+
+    def under(self, prefix: str) -> Grant:
+        """Return the grant with its caps counted under a path: those of a crew inside a task."""
+        held = self & self
+        held.caps = {prefix + name: cap for name, cap in self.caps.items()}
+        return held
+
+    def problem(self, tool: Tool, arguments: Mapping[str, Any], cwd: Path) -> str:
+        """Say why a call's arguments are not within this grant; empty where they are."""
+        whole = complete(arguments, tool)
+        problems = (each.problem(whole, cwd) for each in sorted(self.constraints, key=repr))
+        return next((problem for problem in problems if problem), "")
+
+    def asks(self, tool: Tool) -> bool:
+        """Say whether a person may have to be asked before a call."""
+        return self.approval == "always" or (self.approval != "never" and not tool.reads_only)
+
+    def _key(self) -> tuple[Any, ...]:
+        return self.tool, self.approval, self.constraints, frozenset(self.caps.items()), self.expires
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Grant) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __repr__(self) -> str:
+        parts = [repr(self.tool), *([] if self.approval == "effects" else [f"approval={self.approval!r}"])]
+        parts += sorted(map(repr, self.constraints))
+        parts += [f"max_calls={cap}" for cap in self.caps.values()]
+        parts += [] if self.expires is None else [f"expires={self.expires:g}"]
+        return f"Grant({', '.join(parts)})"
 
 
 class Scope:
@@ -66,29 +170,35 @@ class Scope:
         """Return the grant for a tool of exactly this name."""
         return self._grants.get(tool)
 
-    def check(self, tool: Tool) -> Verdict:
-        """Say whether a tool may be called: allowed, denied, or only after a person was asked."""
-        grant = self.grant(tool.name)
-        if grant is None:
-            return Deny(f"The scope has no grant for '{tool.name}'.")
-        if grant.approval == "always" or (grant.approval == "effects" and not tool.reads_only):
-            effects = " and ".join(tool.effects) or "no declared effect"
-            return Ask(f"May '{tool.name}' ({effects}) be called?")
-        return Allow()
+    def held_by(self, holder: str) -> Scope:
+        """Return the scope with its caps on calls counted for this holder."""
+        return Scope(*(grant.held_by(holder) for grant in self))
+
+    def under(self, prefix: str) -> Scope:
+        """Return the scope with its caps on calls counted under a path."""
+        return Scope(*(grant.under(prefix) for grant in self)) if prefix else self
 
     def known(self, tools: Iterable[Tool], where: str) -> None:
-        """Refuse grants for tools that are not there.
+        """Refuse grants for tools, and constraints on arguments, that are not there.
 
         Raises:
-            DefinitionError: A grant names no tool of `tools`; the message says where and what is near.
+            DefinitionError: A grant names none of `tools`, or no argument of its; the message says what is near.
         """
-        names = [tool.name for tool in tools]
+        known = {tool.name: tool for tool in tools}
         for grant in self:
-            if grant.tool not in names:
+            tool = known.get(grant.tool)
+            if tool is None:
                 raise DefinitionError(
                     f"{where} has a grant for '{grant.tool}', which is none of its tools."
-                    f"{did_you_mean(grant.tool, names)} Tools: {', '.join(names) or 'none'}."
+                    f"{did_you_mean(grant.tool, known)} Tools: {', '.join(known) or 'none'}."
                 )
+            arguments = tool.parameters.get("properties", {})
+            for name in (name for each in grant.constraints for name in each.arguments):
+                if name not in arguments:
+                    raise DefinitionError(
+                        f"{where} narrows the argument '{name}' of '{grant.tool}', which has none of that name."
+                        f"{did_you_mean(name, arguments)} Its arguments: {', '.join(arguments) or 'none'}."
+                    )
 
 
 def granted(tools: Iterable[Tool], *narrowing: Scope | None) -> Scope:

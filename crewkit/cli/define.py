@@ -191,12 +191,12 @@ def _print_job(crew: Crew, job: Job) -> None:
 
 def _asks(job: Job, tool: Tool) -> str:
     """Say whether a call is refused or a person is asked first; empty: it is simply allowed."""
-    from crewkit.core.verdict import Allow, Ask
-
-    verdict = job.scope.check(tool)
-    if isinstance(verdict, Allow):
+    grant = job.scope.grant(tool.name)
+    if grant is None:
+        return "withheld: the scope does not allow it"
+    if not grant.asks(tool):
         return ""
-    return "asks a person first" if isinstance(verdict, Ask) else "withheld: the scope does not allow it"
+    return "asks a person first" + (" unless told so by the user" if grant.approval == "tainted" else "")
 
 
 def _warnings(crew: Crew, job: Job) -> list[str]:

@@ -32,6 +32,8 @@ class Ask:
     """Put this question to a person before going on."""
 
     question: str
+    expires: float | None = None
+    """Seconds that they have to decide; `None`: seven days."""
 
 
 Verdict = Allow | Revise | Deny | Ask

@@ -12,11 +12,13 @@ from crewkit.agents.delegate import ask_colleague, for_colleagues
 from crewkit.agents.lookback import look_back, pin_fact
 from crewkit.agents.loop import Desk, work
 from crewkit.agents.prompt import UPSTREAM_CHARS, assignment_text, question_text, shorten
+from crewkit.checks.call import CallContext, judge
 from crewkit.checks.scope import Scope, granted
-from crewkit.core.label import CREW, USER, Label, label_of, shown
+from crewkit.checks.taint import Proof
+from crewkit.core.label import CREW, NOTHING, USER, Label, label_of, shown
 from crewkit.core.limits import AGENT_LIMITS, TASK_LIMITS, Meter
 from crewkit.core.messages import COORDINATOR, Message
-from crewkit.core.verdict import Allow
+from crewkit.core.verdict import Allow, Ask, Verdict
 from crewkit.crew.compile import Job
 from crewkit.crew.exchange import give
 from crewkit.crew.iteration import Iteration
@@ -24,6 +26,7 @@ from crewkit.errors import Denied, LimitExceeded, ModelError, RunError
 from crewkit.models.base import Model
 from crewkit.models.tokens import TokenCounter
 from crewkit.tools.gateway import Gateway
+from crewkit.tools.running import Wanted
 from crewkit.tools.tool import Tool
 
 if TYPE_CHECKING:
@@ -81,18 +84,31 @@ class Worker:
             task,
             agent.role,
             offered,
-            lambda wanted: Allow() if wanted.tool is look_back else self.scope.check(wanted.tool),
+            lambda wanted: self._judge(wanted, conversation),
             lambda at, label: walk.context(at, task, agent.role, label),
             {
                 ask_colleague.name: lambda data, at: self._ask(conversation, data, at),
                 look_back.name: lambda data, at: conversation.look_back(data["query"]),
                 pin_fact.name: lambda data, at: conversation.pin(),
             },
-            lambda _arguments: conversation.label,
+            lambda arguments: _label(arguments, conversation),
             walk.services,
         )
         meter = Meter("", AGENT_LIMITS, (walk.task_meter(self.job), walk.agent_meter(agent)))
         return Desk(walk.run, self.path, task, agent, model, meter, gateway, conversation, tuple(withheld))
+
+    def _judge(self, wanted: Wanted, conversation: Conversation) -> Verdict:
+        """Say whether a call is within the scope, and let it count where calls are counted."""
+        tool, counted = wanted.tool, self.walk.run.counted
+        if tool is look_back:
+            return Allow()
+        grant = self.scope.grant(tool.name)
+        counters = {holder: f"{holder}: {tool.name}" for holder in grant.caps} if grant else {}
+        made = {holder: counted.others(counter, wanted.path) for holder, counter in counters.items()}
+        verdict = judge(self.scope, tool, wanted.arguments, CallContext(conversation.trusted, made))
+        if isinstance(verdict, Allow | Ask):
+            counted.take(counters.values(), wanted.path)
+        return verdict
 
     def _bound(self, tool: Tool) -> Tool:
         if tool.name != ask_colleague.name:
@@ -129,7 +145,8 @@ class Worker:
     def _colleague(self, role: str, at: str) -> Worker:
         """Return a colleague at a question of this worker: it gets no tool that the asker may not use."""
         agent = self.walk.plan.agents.get(role, COORDINATING)
-        scope = granted(agent.tools, agent.scope) & self.scope
+        own = agent.scope and agent.scope.held_by(f"agent {agent.role}")
+        scope = self.walk.narrowed(granted(agent.tools, own)) & self.scope
         return Worker(self.walk, agent, self.job, f"{at}/{role}", scope, self.depth + 1)
 
     async def answer(self, question: Message) -> Message:
@@ -181,6 +198,15 @@ async def by_agent(walk: Walk, job: Job, iteration: Iteration) -> Any:
         return await work(desk, content, walk.fill), desk.conversation.label
 
     return await give(walk, job, iteration, text, do)
+
+
+def _label(arguments: Data, conversation: Conversation) -> Label:
+    """Return the label of a call's arguments: those that stand in trusted text are trusted, whatever else was read."""
+    if not arguments:
+        return NOTHING
+    if conversation.label.trusted or not Proof(conversation.trusted).of(list(arguments.values())):
+        return conversation.label
+    return CREW | USER
 
 
 def _again(job: Job, iteration: Iteration) -> tuple[str, str]:

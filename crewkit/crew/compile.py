@@ -289,7 +289,8 @@ def _job(task: Task[Any], joins: tuple[Need, ...], crew: Crew, inputs: Mapping[s
     if task.do is None:
         agent, assigned = _worker(task, crew)
         tools = as_tools(tuple({id(t): t for t in (*agent.tools, *task.tools)}.values()), where)
-        scope = granted(tools, agent.scope, task.scope, crew.scope)
+        held = ((agent.scope, f"agent {agent.role}"), (task.scope, f"task {task.name}"), (crew.scope, "crew"))
+        scope = granted(tools, *(scope and scope.held_by(holder) for scope, holder in held))
         output = Output(task.output_type, where)
         _ = output.schema
         return Job(task, "agent", joins, task.context_names(), agent, assigned, tools, scope, output, {})

@@ -10,7 +10,6 @@ from typing import Any
 
 from crewkit.agents.agent import ModelSpec
 from crewkit.core.limits import CREW_LIMITS, TASK_LIMITS
-from crewkit.core.verdict import Allow, Ask
 from crewkit.crew.compile import Job
 from crewkit.crew.crew import Crew
 from crewkit.crew.graph import depths, worker
@@ -133,10 +132,15 @@ def _said(model: ModelSpec) -> str:
 
 def _people(job: Job) -> Iterator[str]:
     for tool in job.tools:
-        verdict = job.scope.check(tool)
-        if isinstance(verdict, Ask):
-            yield f"before each call of {tool.name}"
-        elif isinstance(verdict, Allow) and not tool.reads_only:
+        grant = job.scope.grant(tool.name)
+        if grant is None:
+            continue
+        if grant.asks(tool):
+            tainted = grant.approval == "tainted"
+            yield f"before {'a call' if tainted else 'each call'} of {tool.name}" + (
+                " that is not all in the words of the user or the crew" if tainted else ""
+            )
+        elif not tool.reads_only:
             yield f"never for {tool.name}, which may {' and '.join(e for e in tool.effects if e != 'read')}"
     if job.task.question:
         yield f"about its output: {job.task.question}"

@@ -380,6 +380,7 @@ class Walk:
 
     def narrowed(self, scope: Scope) -> Scope:
         """Return a scope within what the crew's caller allows."""
+        scope = scope.under(defined(self._prefix))
         return scope if self._ceiling is None else scope & self._ceiling
 
     def fill(self, text: str) -> str:
@@ -410,8 +411,9 @@ class Walk:
         """Return the walk of a crew that does an iteration of a task: the same whenever that is entered again."""
         if at not in self._inner:
             ceiling = self._ceiling
-            for scope in (self.crew.scope, job.task.scope):
-                ceiling = scope if ceiling is None else ceiling if scope is None else ceiling & scope
+            for scope, holder in ((self.crew.scope, "crew"), (job.task.scope, f"task {job.name}")):
+                held = scope and scope.held_by(holder).under(defined(self._prefix))
+                ceiling = held if ceiling is None else ceiling if held is None else ceiling & held
             self._inner[at] = Walk(
                 self._session,
                 crew,

@@ -16,6 +16,7 @@ from crewkit.core.events import Draft, Event, defined
 from crewkit.core.messages import ChatMessage, fingerprint
 from crewkit.errors import Denied, JournalError, ReplayError
 from crewkit.journal.base import Lease, Write
+from crewkit.journal.counted import Counted
 from crewkit.journal.forget import standing
 from crewkit.journal.outside import Outside
 from crewkit.journal.redact import Redactor
@@ -144,6 +145,8 @@ class Run:
         """Task, by its place in the definition, to the seconds that it and what is in it wait at most."""
         self.finished: dict[str, Data] = {}
         """Tasks that are never entered again, by path, with what `task.finished` said."""
+        self.counted = Counted()
+        """Calls that may be made so many times."""
         self._writer = writer
         self._lease = lease
         self._loop = asyncio.get_running_loop()
@@ -609,6 +612,7 @@ class Run:
         data = event.data
         if event.type in ("wait.finished", "wait.refused"):
             self.outside.add(event)
+        self.counted.index(event)
         match event.type:
             case "task.finished":
                 if data.get("final"):

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any, TypedDict, cast
 
 from crewkit.errors import ToolError
-from crewkit.tools.tool import Tool
+from crewkit.tools.tool import Tool, Validator
 
 MAX_CHARS = 1_000_000
 """Longest text of arguments."""
@@ -64,7 +64,7 @@ def parse_arguments(raw: str, tool: Tool) -> Data:
         InvalidArguments: They are not strict JSON, do not satisfy the schema, or a validator refuses them.
     """
     data = _read(raw, tool)
-    problems = _check(data, tool)
+    problems = _check(data, tool.validator)
     if problems:
         raise InvalidArguments(tool, problems)
     convert_arguments(data, tool)
@@ -164,12 +164,21 @@ def _inside(container: object) -> Iterable[object]:
     return cast(list[object], container)
 
 
-def _check(data: Data, tool: Tool) -> list[Problem]:
+def told_problems(validator: Validator, data: Data) -> list[str]:
+    """Say what is wrong with data by a compiled schema, a line for each problem; nothing where it fits."""
+    return [_line(problem) for problem in _check(data, validator)]
+
+
+def _check(data: Data, validator: Validator) -> list[Problem]:
     try:
-        errors = islice(tool.validator.iter_errors(data), MAX_PROBLEMS)
-        return [problem for error in errors for problem in _problems(error)][:MAX_PROBLEMS]
+        errors = islice(validator.iter_errors(data), MAX_PROBLEMS)
+        return [problem for error in errors for problem in _told(error)][:MAX_PROBLEMS]
     except Exception as error:  # noqa: BLE001 — a foreign schema may send the validator anywhere; that is a refusal
         return [_problem("", f"the schema could not be applied: {type(error).__name__}", "")]
+
+
+def _told(error: Any) -> list[Problem]:
+    return list(_problems(error)) or [_problem(_path(error.absolute_path), error.message, "")]
 
 
 def _problems(error: Any) -> Iterator[Problem]:
@@ -229,7 +238,7 @@ def _expected(schema: Any) -> str:
         return str(shown["$ref"]).rpartition("/")[2]
     bounds = ", ".join(f"{rule} {shown[rule]}" for rule in _BOUNDS if rule in shown)
     kinds = " or ".join(_ARTICLES.get(kind, str(kind)) for kind in _kinds(shown))
-    return _cut(f"{kinds} ({bounds})" if bounds else kinds)
+    return _cut(f"{kinds} ({bounds})" if kinds and bounds else kinds or bounds)
 
 
 def _kinds(schema: Any) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from crewkit.core.label import PERSON, Label
 from crewkit.core.messages import ChatMessage, ToolCall, canonical, fingerprint
 from crewkit.core.verdict import Allow, Ask, Deny, Revise, Verdict
-from crewkit.journal.ask import Decision, Question, ask
+from crewkit.journal.ask import EXPIRES, Decision, Question, ask
 from crewkit.tools.arguments import InvalidArguments, parse_arguments
 from crewkit.tools.call import unknown_tool
 from crewkit.tools.guard import guard
@@ -80,6 +80,7 @@ class Gateway(Running):
 
     def refuse(self, call: ToolCall, path: str, no: Refused) -> ChatMessage:
         """Record that nothing was called, and tell the model why."""
+        self.run.counted.drop(path)
         why = self.run.redactor.text(no.why)
         self._checked(path, call.name, "deny", no.by, why, call.arguments)
         return self._read(call, self.answer(call, no.outcome, why, path, "", label=no.label))
@@ -109,7 +110,10 @@ class Gateway(Running):
         begun = self.run.begun(wanted.path, task=self.task)
         if begun is None:
             return None
-        return replace(wanted, arguments=begun["arguments"], approval=begun.get("approval", ""))
+        changed = begun["arguments"] != wanted.arguments
+        return replace(
+            wanted, arguments=begun["arguments"], approval=begun.get("approval", ""), changed=changed
+        )
 
     async def _cleared(self, wanted: Wanted) -> Wanted:
         """Take a call through all that may refuse it, in this order."""
@@ -121,7 +125,7 @@ class Gateway(Running):
         match self._verdict(wanted):
             case Deny(why) | Revise(why):
                 raise Refused("denied", "scope", why)
-            case Ask(question):
+            case Ask() as question:
                 return replace(wanted, question=question)
             case Allow():
                 return wanted
@@ -138,8 +142,8 @@ class Gateway(Running):
         match verdict:
             case Deny(why) | Revise(why):
                 raise Refused("denied", "guardrail", f"'{wanted.tool.name}' was not called. {by}: {why}")
-            case Ask(question):
-                return replace(wanted, question=" ".join(filter(None, (wanted.question, question))))
+            case Ask() as also:
+                return replace(wanted, question=both(wanted.question, also))
             case Allow():
                 return wanted
 
@@ -148,13 +152,14 @@ class Gateway(Running):
 
     async def _approved(self, wanted: Wanted) -> Wanted:
         """Have a person decide where one must; take edited arguments through the same stages."""
-        if not wanted.question:
+        if wanted.question is None:
             self._checked(wanted.path, wanted.tool.name, "allow", "scope", "")
             return wanted
-        self._checked(wanted.path, wanted.tool.name, "ask", "scope", wanted.question, wanted.arguments)
+        why = wanted.question.question
+        self._checked(wanted.path, wanted.tool.name, "ask", "scope", why, wanted.arguments)
         attempt, objection = 1, ""
         while True:
-            decision = await self._ask(wanted, attempt, objection)
+            decision = await self._ask(wanted, wanted.question, attempt, objection)
             if not decision.approved:
                 said = f": {decision.note}" if decision.note else "."
                 raise Refused("denied", "approval", f"A person denied this call{said}", PERSON)
@@ -172,19 +177,20 @@ class Gateway(Running):
         changed = replace(wanted, arguments=arguments, changed=True)
         return await self._past_guardrails(self._in_scope(changed), attempt)
 
-    async def _ask(self, wanted: Wanted, attempt: int, objection: str) -> Decision:
+    async def _ask(self, wanted: Wanted, asked: Ask, attempt: int, objection: str) -> Decision:
         tool = wanted.tool
         about = {"tool": tool.name, "definition": tool.definition, "arguments": wanted.arguments}
         told = {"reason": wanted.reason, "objection": objection}
         question = Question(
             wanted.path,
             "tool",
-            wanted.question,
+            asked.question,
             self.task,
             self.agent,
             about,
             {name: text for name, text in told.items() if text},
             attempt,
+            EXPIRES if asked.expires is None else asked.expires,
         )
         return await ask(self.run, question)
 
@@ -236,13 +242,23 @@ class Gateway(Running):
     # The record
 
     def _checked(self, path: str, tool: str, verdict: str, by: str, why: str, arguments: Any = None) -> None:
-        data = {"tool": tool, "verdict": verdict, "by": by}
+        data: Data = {"tool": tool, "verdict": verdict, "by": by}
         if verdict != "allow":
             data |= {"why": why, "arguments": arguments}
+        if counted := self.run.counted.at(path):
+            data["counted"] = counted
         self.run.record("tool.checked", path, data, task=self.task, agent=self.agent)
 
     def _read(self, call: ToolCall, finished: Data) -> ChatMessage:
         return replace(self.run.message(finished["message"], task=self.task), tool_call_id=call.id)
+
+
+def both(first: Ask | None, second: Ask) -> Ask:
+    """Return the question that asks both, within the shorter time."""
+    if first is None:
+        return second
+    times = [time for time in (first.expires, second.expires) if time is not None]
+    return Ask(f"{first.question} {second.question}", min(times, default=None))
 
 
 def _how(failed: Data) -> str:

@@ -12,7 +12,7 @@ from crewkit.core.clock import SystemClock
 from crewkit.core.guardrails import NONE, Guardrails, as_guardrails
 from crewkit.core.label import PERSON, UNKNOWN, Label, shown
 from crewkit.core.messages import ChatMessage, ToolCall, canonical
-from crewkit.core.verdict import Verdict
+from crewkit.core.verdict import Ask, Verdict
 from crewkit.journal.ask import Decision, Question, ask
 from crewkit.journal.run import LostOutcome, Run, UnknownOutcome
 from crewkit.resilience.breaker import CircuitOpen
@@ -41,8 +41,8 @@ class Wanted:
     """As they will be used: a person may have changed them."""
     mark: str
     """Fingerprint of the call as the model made it."""
-    question: str = ""
-    """What a person has to be asked first; empty: nothing."""
+    question: Ask | None = None
+    """What a person has to be asked first."""
     approval: str = ""
     """Id of the decision that allows it."""
     changed: bool = False

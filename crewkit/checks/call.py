@@ -1,0 +1,87 @@
+"""May this call be made? One function for the gateway of a crew and for whoever asks from outside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from crewkit.checks.scope import Scope
+from crewkit.checks.taint import unproven
+from crewkit.core.verdict import Allow, Ask, Deny, Verdict
+from crewkit.errors import ToolError
+from crewkit.tools.arguments import parse_arguments
+from crewkit.tools.tool import Tool
+
+Data = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """What decides about a call besides the scope, the tool and the arguments."""
+
+    trusted: Sequence[str] = ()
+    """Texts that may be taken at their word: what the user and the crew's definition say."""
+    calls: Mapping[str, int] = field(default_factory=dict[str, int])
+    """How many calls were made before, by tool."""
+    cwd: Path | None = None
+    """The folder that relative paths start from; the process's where left out."""
+
+
+def check_call(
+    scope: Scope, tool: Tool, arguments: str | Mapping[str, Any], context: CallContext | None = None
+) -> Verdict:
+    """Say whether a call may be made, as the gateway of a crew does.
+
+    In this order: is the tool granted, by its exact name; are the arguments strict JSON that satisfies its schema; are
+    they within the grant; is a call left; does a person have to be asked.
+
+    ```python
+    scope = Scope(Grant("pay", where={"properties": {"amount": {"maximum": 100}}}, approval="tainted"))
+    verdict = check_call(scope, pay, '{"to": "ann", "amount": 20}', CallContext(trusted=["Pay ann 20 euro."]))
+    ```
+
+    Args:
+        scope: What is granted.
+        tool: The tool's definition: `@tool`, or `tool_from_schema` for a foreign JSON Schema.
+        arguments: JSON text exactly as a model wrote it, or JSON data.
+        context: What else decides. Left out: no text is trusted and no call was made.
+
+    Returns:
+        `Allow()`; `Ask(question)`: only once a person has agreed to exactly this call; `Deny(reason)`. Never raises:
+        whatever goes wrong in a check denies.
+    """
+    context = context or CallContext()
+    try:
+        if scope.grant(tool.name) is None:
+            return Deny(f"The scope has no grant for '{tool.name}'.")
+        raw = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+        return judge(scope, tool, parse_arguments(raw, tool), context)
+    except ToolError as error:
+        return Deny(str(error))
+    except Exception as error:  # noqa: BLE001  whatever goes wrong in a check denies
+        return Deny(f"The check failed: {type(error).__name__}: {error}")
+
+
+def judge(scope: Scope, tool: Tool, arguments: Data, context: CallContext) -> Verdict:
+    """Say whether a call with valid arguments is within the scope; see `check_call`."""
+    grant = scope.grant(tool.name)
+    if grant is None:
+        return Deny(f"The scope has no grant for '{tool.name}'.")
+    if problem := grant.problem(tool, arguments, context.cwd or Path.cwd()):
+        return Deny(f"'{tool.name}' may not be called so: {problem}.")
+    for holder, cap in grant.caps.items():
+        if context.calls.get(holder or tool.name, 0) >= cap:
+            return Deny(f"'{tool.name}' may be called {cap} times in a run, and it was.")
+    if not grant.asks(tool):
+        return Allow()
+    effects = " and ".join(tool.effects)
+    question = f"May '{tool.name}' ({effects}) be called?"
+    if grant.approval != "tainted":
+        return Ask(question, grant.expires)
+    missing = unproven(tool, arguments, context.trusted)
+    if not missing:
+        return Allow()
+    return Ask(f"{question} Not from a trusted text: {', '.join(missing)}.", grant.expires)

@@ -1,0 +1,184 @@
+"""Taint: does a value stand in what may be taken at its word?
+
+A value is proven by the whole of it in trusted text, never by the absence of it in text that is not trusted: whoever
+encodes, splits or translates a text launders it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any, cast
+
+from crewkit.tools.tool import Tool
+
+Data = dict[str, Any]
+
+_QUOTES = "\"'`\u2018\u2019\u201c\u201d\u201e«»\u2039\u203a"
+_EDGES = frozenset(f"{_QUOTES}()[]{{}}<>,;|*")
+_ENDS = frozenset(".!?:…")
+_CURRENCY = "$€£¥₹"
+_NUMBER = re.compile(
+    rf"(?<![\w.,:/@#%&+\-])(?<!\d[{_CURRENCY}])[{_CURRENCY}]?(?P<number>[+-]?(?:\d{{1,3}}(?:,\d{{3}})+|\d+)(?:\.\d+)?)"
+    rf"(?=$|[\s{re.escape(_QUOTES)}()\[\]{{}}<>;|*!?%{_CURRENCY}]|[.,:](?!\d))"
+)
+_NUMERAL = re.compile(r"[+-]?\d{1,40}(?:\.\d{1,40})?")
+
+
+def unproven(tool: Tool, arguments: Mapping[str, Any], texts: Sequence[str]) -> list[str]:
+    """Return the control arguments of a call that do not stand in trusted texts.
+
+    An argument that was left out is the tool's own default, and so is one that repeats it.
+
+    Args:
+        tool: The tool; where it names no control arguments, all are.
+        arguments: Of the call, valid by the tool's schema.
+        texts: What may be taken at its word.
+    """
+    given = [name for name in (arguments if tool.control is None else tool.control) if name in arguments]
+    proof = Proof(texts, _names(tool.parameters))
+    return [
+        name for name in given if not _settled(tool, name, arguments[name]) and not proof.of(arguments[name])
+    ]
+
+
+class Proof:
+    """Trusted texts, prepared for looking values up."""
+
+    def __init__(self, texts: Iterable[str], names: frozenset[str] = frozenset()) -> None:
+        """Prepare texts; `names` are keys of objects that need no proof."""
+        self._texts = [unicodedata.normalize("NFC", text) for text in texts]
+        self._names = names
+        self._found: set[Decimal] | None = None
+
+    def of(self, value: Any) -> bool:
+        """Say whether the whole of a value stands in the texts: a list or an object by all that is in it."""
+        if isinstance(value, str):
+            return self._holds(value)
+        if isinstance(value, bool) or value is None:
+            return False
+        if isinstance(value, float):
+            return any(float(number) == value for number in self._numbers)
+        if isinstance(value, int):
+            return Decimal(value) in self._numbers
+        if isinstance(value, list):
+            items = cast("list[Any]", value)
+            return bool(items) and all(map(self.of, items))
+        items = cast("Data", value)
+        return bool(items) and all(
+            (k in self._names or self._holds(k)) and self.of(v) for k, v in items.items()
+        )
+
+    @property
+    def _numbers(self) -> set[Decimal]:
+        if self._found is None:
+            written = (match["number"] for text in self._texts for match in _NUMBER.finditer(text))
+            self._found = {Decimal(number.replace(",", "")) for number in written if len(number) <= 80}
+        return self._found
+
+    def _holds(self, value: str) -> bool:
+        value = unicodedata.normalize("NFC", value)
+        if not value.strip():
+            return False
+        if _NUMERAL.fullmatch(value) and _number(value) in self._numbers:
+            return True
+        return any(_stands(form, text) for form in _forms(value) for text in self._texts)
+
+
+def _settled(tool: Tool, name: str, value: Any) -> bool:
+    """Say whether an argument is what the tool itself says: its default, its only value, or nothing at all."""
+    properties = cast("Data", tool.parameters.get("properties") or {})
+    shown = properties.get(name)
+    if not isinstance(shown, dict):
+        return False
+    schema = cast("Data", shown)
+    if any(word in schema and _same(schema[word], value) for word in ("default", "const")):
+        return True
+    if schema.get("enum") == [value]:
+        return True
+    return value in (None, "", [], {}) and name not in tool.parameters.get("required", ())
+
+
+def _same(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and one == other
+
+
+def _names(schema: Any) -> frozenset[str]:
+    """Return the names of all properties that a schema declares, at any depth."""
+    found: set[str] = set()
+    stack: list[Any] = [schema]
+    while stack:
+        inner = stack.pop()
+        if isinstance(inner, dict):
+            held = cast("Data", inner)
+            properties = held.get("properties")
+            found |= set(cast("Data", properties)) if isinstance(properties, dict) else set()
+            stack += held.values()
+        elif isinstance(inner, list):
+            stack += cast("list[Any]", inner)
+    return frozenset(found)
+
+
+def _number(text: str) -> Decimal | None:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return None
+
+
+def _forms(value: str) -> Iterable[str]:
+    """Yield the ways in which people write the same: a URL without its scheme, a path with `./` before it."""
+    yield value
+    scheme, found, rest = value.partition("://")
+    if found and scheme in ("http", "https"):
+        yield rest
+        if rest.count("/") == 1 and rest.endswith("/"):
+            yield value[:-1]
+            yield rest[:-1]
+    elif value.startswith("./"):
+        yield value[2:]
+    elif "/" in value and not value.startswith(("/", "~")):
+        yield f"./{value}"
+
+
+def _stands(value: str, text: str) -> bool:
+    """Say whether a value stands in a text as a word of its own, not as a part of a longer one."""
+    at = text.find(value)
+    while at >= 0:
+        if _opens(text, at) and _closes(text, at + len(value)):
+            return True
+        at = text.find(value, at + 1)
+    return False
+
+
+def _opens(text: str, at: int) -> bool:
+    if at == 0:
+        return True
+    before = text[at - 1]
+    if before in "#@":
+        return at == 1 or _edge(text[at - 2])
+    return _edge(before) and not _within_number(text, at - 1)
+
+
+def _closes(text: str, end: int) -> bool:
+    if end == len(text):
+        return True
+    if _edge(text[end]):
+        return not _within_number(text, end)
+    if text[end] not in _ENDS:
+        return False
+    after = end + 1
+    while after < len(text) and text[after] in _ENDS:
+        after += 1
+    return after == len(text) or _edge(text[after])
+
+
+def _edge(character: str) -> bool:
+    return character.isspace() or character in _EDGES
+
+
+def _within_number(text: str, at: int) -> bool:
+    """Say whether a comma stands between two digits."""
+    return text[at] == "," and text[at - 1 : at].isdigit() and text[at + 1 : at + 2].isdigit()

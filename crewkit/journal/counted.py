@@ -1,0 +1,43 @@
+"""How often was called what may be called so many times: read from the journal, so that a restart changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from crewkit.core.events import Event
+
+
+class Counted:
+    """Paths of calls by counter. A call counts from the moment it is let through, unless it is refused after all."""
+
+    def __init__(self) -> None:
+        self._paths: dict[str, set[str]] = {}
+        self._counters: dict[str, list[str]] = {}
+
+    def others(self, counter: str, path: str) -> int:
+        """Return how many calls count for a counter, besides the one at a path."""
+        return len(self._paths.get(counter, set()) - {path})
+
+    def take(self, counters: Iterable[str], path: str) -> None:
+        """Let the call at a path count."""
+        names = list(counters)
+        if names:
+            self._counters[path] = names
+        for name in names:
+            self._paths.setdefault(name, set()).add(path)
+
+    def drop(self, path: str) -> None:
+        """Let the call at a path count no longer: it was refused."""
+        for name in self._counters.pop(path, ()):
+            self._paths[name].discard(path)
+
+    def at(self, path: str) -> list[str]:
+        """Return the counters for which the call at a path counts."""
+        return self._counters.get(path, [])
+
+    def index(self, event: Event) -> None:
+        """Take in what the journal says of a call."""
+        if event.type == "tool.checked":
+            self.take(event.data.get("counted", ()), event.path)
+        elif event.type == "tool.finished" and event.data.get("outcome") == "denied":
+            self.drop(event.path)

@@ -1,0 +1,173 @@
+"""A value is proven by the whole of it in what may be taken at its word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crewkit import Grant, Scope, Tool
+from crewkit.checks.call import CallContext, check_call
+from crewkit.checks.taint import Proof, unproven
+from crewkit.core.verdict import Allow, Ask
+
+STANDS = [
+    ("a@x.com", "Write to a@x.com."),
+    ("a@x.com", "Write to <a@x.com>, please"),
+    ("a@x.com", '"a@x.com"'),
+    ("a@x.com", "a@x.com"),
+    ("a@x.com", "Is it a@x.com?!"),
+    ("a@x.com", "(a@x.com)."),
+    ("a@x.com", "b@x.com,a@x.com;c@x.com"),
+    ("a@x.com", "`a@x.com`\n"),
+    ("a@x.com", "a@x.com.org2 and a@x.com"),
+    ("Hotel du Lac", "Book the Hotel du Lac for two."),
+    ("alice", "Ask @alice."),
+    ("general", "Post it to #general!"),
+    ("./reports/a.txt", "Delete reports/a.txt."),
+    ("reports/a.txt", "Delete ./reports/a.txt."),
+    ("https://www.x.com", "Look at www.x.com, please."),
+    ("https://x.com/", "See https://x.com."),
+    ("GB29NWBK60161331926819", "Pay GB29NWBK60161331926819 98.70 euro."),
+    ("2024-05-15", "On 2024-05-15: lunch."),
+    ("10:00", "at 10:00."),
+    ("caf\u00e9", "to the cafe\u0301"),
+    (98.7, "Pay 98.70."),
+    (98.7, "Pay $98.70."),
+    (100, "Pay 100\u20ac"),
+    (100, "Pay \u20ac100, now"),
+    (100.0, "exactly 100."),
+    (1000000, "1,000,000 of them"),
+    (-5, "set it to -5"),
+    (20, "by 20%"),
+    ("100", "Pay $100."),
+    (10**30, f"The number {10**30}"),
+    (["a@x.com", "b@x.com"], "To a@x.com and b@x.com."),
+    ({"to": "a@x.com"}, 'to: a@x.com ("to")'),
+]
+FAILS = [
+    ("a@x.com", "Write to a@x.com.org2"),
+    ("a@x.com", "Write to aa@x.com"),
+    ("a@x.com", "A@X.COM"),
+    ("a@x.com", "a@x.comx"),
+    ("a@x.com", "-a@x.com"),
+    ("a@x.com", "a@x.com/x"),
+    ("a@x.com", "a@x.com:8080"),
+    ("a@x.com", "a@x.com_"),
+    ("a@x.com", "a @x.com"),
+    ("a@x.com", "\u0430@x.com"),
+    ("a@x.com", "a@x\u200b.com"),
+    ("x.com", "Write to a@x.com"),
+    ("evil.example", "See https://evil.example/x"),
+    ("/home/ann", "Delete /home/ann/a.txt"),
+    ("ann/a.txt", "Delete /home/ann/a.txt"),
+    ("https://x.com/evil", "See https://x.com"),
+    ("", "anything"),
+    (" ", "any thing"),
+    (100, "Pay 1000"),
+    (100, "Pay 100k"),
+    (100, "Pay 1,100"),
+    (100, "Pay 100,000"),
+    (100, "Pay 100.5"),
+    (100, "item-100"),
+    (100, "v100"),
+    (100, "100th"),
+    (100, "Pay one hundred"),
+    (5, "2024-05-15"),
+    (5, "set it to -5"),
+    (5, "10:05"),
+    (5, "1/5"),
+    (0.5, ".5"),
+    ("1", "1,000"),
+    ("000", "1,000"),
+    (True, "true"),
+    (None, "null None"),
+    ([], "[]"),
+    ({}, "{}"),
+    (["a@x.com", "eve@evil.example"], "To a@x.com."),
+    ([["a@x.com"], [True]], "a@x.com true"),
+    ({"eve": "a@x.com"}, "a@x.com"),
+]
+
+
+@pytest.mark.parametrize(("value", "text"), STANDS)
+def test_a_value_that_stands_in_the_text_is_proven(value: Any, text: str):
+    assert Proof([text]).of(value)
+    assert Proof(["Nothing.", text]).of(value)
+
+
+@pytest.mark.parametrize(("value", "text"), FAILS)
+def test_a_value_that_does_not_stand_there_whole_is_not(value: Any, text: str):
+    assert not Proof([text]).of(value)
+
+
+@given(st.text(min_size=1, max_size=8), st.text(max_size=20))
+def test_a_word_of_its_own_is_proven_and_no_part_of_a_word_is(value: str, text: str):
+    proof = Proof([f"{text} {value} {text}"])
+    assert proof.of(value) == bool(value.strip())
+    assert (
+        not Proof([f"x{value}x".replace(" ", "")]).of(f"{value}".replace(" ", "") or "y")
+        or not value.isalnum()
+    )
+
+
+@given(st.integers() | st.floats(-1e15, 1e15))
+def test_numbers_are_the_same_however_they_are_written(number: float):
+    text = f"{number:f}" if isinstance(number, float) else str(number)
+    value = float(text) if isinstance(number, float) else number
+    assert Proof([f"Pay {text} now."]).of(value)
+    assert not Proof([f"Pay x{text} now, or {text}x."]).of(value)
+
+
+def tool(control: list[str] | None = None, required: tuple[str, ...] = ("to",)) -> Tool:
+    properties = {
+        "to": {"type": "string"},
+        "text": {"type": "string"},
+        "cc": {"type": "array", "items": {"type": "string"}},
+        "urgent": {"type": "boolean", "default": False},
+        "via": {"const": "mail"},
+        "format": {"enum": ["html"]},
+        "at": {"type": "object", "properties": {"day": {"type": "string"}}},
+    }
+    schema = {"type": "object", "properties": properties, "required": list(required)}
+    return Tool("send", "Send.", schema, lambda: None, ("write",), control=control)
+
+
+def test_only_control_arguments_are_to_be_proven_and_all_are_where_none_is_named():
+    call = {"to": "a@x.com", "text": "Anything at all."}
+    assert unproven(tool(["to"]), call, ["To a@x.com."]) == []
+    assert unproven(tool(), call, ["To a@x.com."]) == ["text"]
+    assert unproven(tool([]), call, []) == []
+    assert unproven(tool(["to"]), call, []) == ["to"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"urgent": False},
+        {"via": "mail"},
+        {"format": "html"},
+        {"cc": []},
+        {"text": ""},
+        {"at": {"day": "2024-05-15"}},
+    ],
+)
+def test_what_the_tool_itself_says_needs_no_proof(call: dict[str, Any]):
+    assert unproven(tool(), call, ["On 2024-05-15."]) == []
+
+
+@pytest.mark.parametrize("call", [{"urgent": True}, {"urgent": 0}, {"to": ""}, {"at": {"x": "2024-05-15"}}])
+def test_what_it_does_not_say_does(call: dict[str, Any]):
+    assert unproven(tool(), call, ["On 2024-05-15 true."])
+
+
+def test_tainted_asks_only_where_a_control_argument_is_not_proven():
+    scope = Scope(Grant("send", "tainted"))
+    context = CallContext(trusted=["Tell a@x.com about it."])
+    assert check_call(scope, tool(["to"]), {"to": "a@x.com", "text": "It."}, context) == Allow()
+    assert check_call(scope, tool(["to"]), {"to": "eve@evil.example", "text": "It."}, context) == Ask(
+        "May 'send' (write) be called? Not from a trusted text: to."
+    )
+    assert isinstance(check_call(scope, tool(["to"]), {"to": "a@x.com"}), Ask)

@@ -66,7 +66,7 @@ draft
 release
   only in r-kept
 the whole run
-  tokens        1,280 → 232
+  tokens        1,280 → 312
   input tokens  1,200 → 196
   output tokens 80 → 36
   usd           unknown cost → 0 usd

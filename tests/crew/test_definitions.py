@@ -374,7 +374,7 @@ def test_a_task_may_grant_what_the_agents_scope_allows():
 def test_a_word_for_approval_that_is_none_is_refused():
     word: Any = "sometimes"
     assert mistake(lambda: Grant("search", approval=word)) == snapshot(
-        "Grant('search'): approval='sometimes' is not one of 'always', 'effects', 'never'."
+        "Grant('search'): approval='sometimes' is not one of 'always', 'effects', 'tainted', 'never'."
     )
 
 

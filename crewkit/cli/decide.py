@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
 import json
-import os
-from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -21,27 +18,8 @@ from crewkit.cli.common import (
     say_spans,
 )
 from crewkit.cli.text import call_text, compact, count, cut
-from crewkit.core.events import Draft, Event
-from crewkit.errors import InputError, did_you_mean
-from crewkit.journal.base import Write
-from crewkit.journal.read import Pending, pending
-from crewkit.journal.tell import stamped
-
-if TYPE_CHECKING:
-    from crewkit.journal.base import Journal
-
-_ENDED = ("completed", "failed", "denied", "cancelled")
-
-_TELLING = (
-    "approval.requested",
-    "approval.decided",
-    "run.started",
-    "run.forked",
-    "run.resumed",
-    "run.paused",
-    "run.finished",
-)
-"""Types of events that tell what waits for a person."""
+from crewkit.journal.decide import decide, find_question, questions, unfinished
+from crewkit.journal.read import Pending
 
 
 @click.command(
@@ -55,7 +33,7 @@ _TELLING = (
 def approvals(*, run: str | None, as_json: bool) -> None:
     """List the questions that wait for a person, of one RUN or of all."""
     with opened_journal() if run else journal_or_none() as journal:
-        names = [journal.find(run)] if run and journal else _unfinished(journal)
+        names = [journal.find(run)] if run and journal else unfinished(journal) if journal else []
         waiting = [question for name in names for question in questions(journal, name)] if journal else []
     waiting.sort(key=lambda question: question.ts)
     if as_json:
@@ -99,28 +77,6 @@ def deny(*, approval_id: str, note: str, run: str) -> None:
     _decide(approval_id, "deny", note, run)
 
 
-def questions(journal: Journal, run: str) -> list[Pending]:
-    """Return the questions of a run that wait for a person, the oldest first."""
-    return pending(journal.events(run, types=_TELLING))
-
-
-def decide(journal: Journal, question: Pending, decision: str, note: str) -> Event | None:
-    """Append a person's decision; return the one of someone who was faster, where there is one."""
-    data = {"id": question.id, "decision": decision, "note": note, "by": who()}
-    draft = Draft(
-        "approval.decided", question.path, data, question.task, question.agent, key=f"decided:{question.id}"
-    )
-    return None if _append(journal, question.run, draft) else _decided(journal, question.run, question.id)
-
-
-def who() -> str:
-    """Return the user's name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
-
-
 def print_question(question: Pending, *, err: bool = False, lines: int | None = None) -> None:
     """Print a question with what is needed to decide it, and how to; what it is about is cut to some lines."""
     where = f"  {question.run} · {question.task}"
@@ -151,10 +107,8 @@ def _pretty(output: Any) -> str:
 
 def _decide(id: str, decision: str, note: str, run: str) -> None:
     with opened_journal() as journal:
-        names = [journal.find(run)] if run else _unfinished(journal)
-        question = _find(journal, names, id)
-        if first := decide(journal, question, decision, note):
-            raise InputError(_already(first))
+        question = find_question(journal, [journal.find(run)] if run else unfinished(journal), id)
+        decide(journal, question, decision, note)
         left = len(questions(journal, question.run))
         alive = journal.info(question.run).alive
     say("Approved." if decision == "approve" else "Denied.", err=True)
@@ -164,41 +118,3 @@ def _decide(id: str, decision: str, note: str, run: str) -> None:
         say(f"The run goes on. Watch it: crewkit show {question.run} --follow", err=True)
     else:
         say(f"Go on with it: crewkit resume {question.run}", err=True)
-
-
-def _find(journal: Journal, names: Sequence[str], id: str) -> Pending:
-    waiting = [question for name in names for question in questions(journal, name)]
-    found = [q for q in waiting if q.id == id] or [q for q in waiting if id and q.id.startswith(id)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise InputError(f"'{id}' may mean {', '.join(q.id for q in found[:8])}: say which.")
-    for info in journal.runs():
-        if first := _decided(journal, info.run, id):
-            raise InputError(_already(first))
-    near = did_you_mean(id, [question.id for question in waiting])
-    raise InputError(f"No open question has the id '{id}'.{near} All that are open: crewkit approvals")
-
-
-def _decided(journal: Journal, run: str, id: str) -> Event | None:
-    events = journal.events(run, types=("approval.decided",))
-    return next((event for event in events if id and str(event.data.get("id")).startswith(id)), None)
-
-
-def _already(first: Event) -> str:
-    data = first.data
-    verb = "approved" if data.get("decision") == "approve" else "denied"
-    note = f" ({data['note']})" if data.get("note") else ""
-    return (
-        f"{data.get('id')} was {verb} by {data.get('by') or 'someone'} at {first.ts[:19]}Z{note}; "
-        f"the first answer counts. Go on with the run: crewkit resume {first.run}"
-    )
-
-
-def _unfinished(journal: Journal | None) -> list[str]:
-    return [info.run for info in journal.runs() if info.status not in _ENDED] if journal else []
-
-
-def _append(journal: Journal, run: str, draft: Draft) -> list[Event]:
-    """Append from outside the run: the draft has a key."""
-    return journal.append([Write(run, [stamped(draft)], None, durable=True)])[0]

@@ -401,7 +401,8 @@ def _conclude(result: Result, progress: Progress, manner: Manner) -> None:
 
 
 def _print_what_is_missing(result: Result) -> None:
-    from crewkit.cli.decide import print_question, questions
+    from crewkit.cli.decide import print_question
+    from crewkit.journal.decide import questions
 
     run = result.run_id
     with opened_journal() as journal:
@@ -442,7 +443,8 @@ def _interrupted(progress: Progress) -> int:
 
 def _ask_here(run: str) -> bool:
     """Put a paused run's questions to whoever sits at the terminal; return whether the run can go on."""
-    from crewkit.cli.decide import decide, print_question, questions
+    from crewkit.cli.decide import print_question
+    from crewkit.journal.decide import decide, questions
 
     decided = 0
     with opened_journal() as journal:
@@ -456,6 +458,9 @@ def _ask_here(run: str) -> bool:
                 continue
             approved = said.strip().lower().startswith("y")
             note = "" if approved else click.prompt("  why", default="", show_default=False, err=True)
-            decide(journal, question, "approve" if approved else "deny", note)
+            try:
+                decide(journal, question, "approve" if approved else "deny", note)
+            except InputError as faster:
+                say(f"  {faster}", err=True)
             decided += 1
     return decided > 0

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crewkit.cli.common import complete_run, examples, opened_journal, say
-from crewkit.cli.decide import who
 from crewkit.core.events import Draft, Event
 from crewkit.errors import InputError, RunBusy
 from crewkit.journal.base import Write
+from crewkit.journal.decide import who
 from crewkit.journal.forget import standing
 from crewkit.journal.read import beginning
 from crewkit.journal.tell import signal, stamped, tell_agents, tell_event

@@ -31,6 +31,7 @@ STYLES = {
     "waiting": "dim",
     "failed": "red",
     "denied": "red",
+    "damaged": "red",
 }
 """Status to style."""
 

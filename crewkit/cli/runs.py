@@ -25,6 +25,7 @@ _STATUSES = (
     "limit",
     "denied",
     "cancelled",
+    "damaged",
 )
 
 

@@ -37,6 +37,7 @@ class Opened:
         self.memory = LazyMemory(self.options.memory, folder, environ)
         self.writer = Writer(self.journal)
         self.lease: Lease | None = None
+        self._runs: list[Run] = []
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -48,6 +49,8 @@ class Opened:
             raise
 
     async def _close(self) -> None:
+        for run in self._runs:
+            run.flush()  # an error may have come between
         try:
             await self.memory.close()
         finally:
@@ -85,6 +88,7 @@ class Opened:
         run = Run(self.writer, lease, redactor=redactor, clock=self.options.clock, history=history)
         if self.options.listener:
             run.listeners.append(self.options.listener)
+        self._runs.append(run)
         return run
 
 

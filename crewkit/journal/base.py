@@ -42,8 +42,8 @@ class RunInfo:
     run: str
     crew: str
     status: str
-    """running, paused, completed, failed, limit, denied, cancelled. A run whose process died is still
-    `running` here; `alive` tells."""
+    """running, paused, completed, failed, limit, denied, cancelled; damaged: this line cannot be read. A run whose
+    process died is still `running` here; `alive` tells."""
     started: str
     updated: str
     events: int

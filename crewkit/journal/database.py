@@ -127,7 +127,7 @@ class Database:
         try:
             with self._reading:
                 rows.extend(self._reader.execute(query, values))
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             if self._closed or _code(error) not in _DAMAGE:
                 raise self._error(error) from error
             return rows, self._why(error)
@@ -213,7 +213,12 @@ class Database:
             raise JournalError(
                 f"{self.path} is another program's database. Set CREWKIT_HOME to another folder."
             )
-        (version,) = self._writer.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone()
+        found = self._writer.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone()
+        version = str(found[0]) if found else ""
+        if not (version.isascii() and version.isdigit()):
+            raise JournalError(
+                f"The journal {self.path} does not say what it is made of: it is damaged. {_MOVE_AWAY}"
+            )
         if int(version) > len(_SCHEMAS):
             raise JournalError(
                 f"The journal {self.path} has schema {version}; this crewkit knows {len(_SCHEMAS)}. "
@@ -225,22 +230,24 @@ class Database:
     def _explained(self) -> Generator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:  # SQLite may quote what it cannot read
             raise self._error(error) from error
 
-    def _error(self, error: sqlite3.Error) -> JournalError:
+    def _error(self, error: Exception) -> JournalError:
         return JournalError(f"The journal {self.path}: {self._why(error)}")
 
-    def _why(self, error: sqlite3.Error) -> str:
+    def _why(self, error: Exception) -> str:
         if self._closed:
             return "it is closed in this process."
         code = _code(error)
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return f"another program has kept it locked for {self._timeout:g} s. Find it: fuser {self.path}"
+        if isinstance(error, UnicodeDecodeError):
+            code = sqlite3.SQLITE_CORRUPT
         return f"{_HINTS.get(code, 'SQLite refused.')} ({error})"
 
 
-def _code(error: sqlite3.Error) -> int:
+def _code(error: Exception) -> int:
     """Return SQLite's primary result code, 0 where Python raised the error."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 

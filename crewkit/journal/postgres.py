@@ -25,6 +25,7 @@ from crewkit.journal.sql import (
     now,
     owner,
     plain,
+    tail_of,
     taken,
 )
 
@@ -402,7 +403,7 @@ def _look(
         leases = db.execute(_EPOCHS, (runs, tasks)) if tasks else None
         held = db.execute(_KEYS, (runs, keys)) if keys else None
         done = db.execute(_DONE, (*tried, batch.id)) if tried else None
-    found = {row[0]: Tail(*row) for row in tails.fetchall()}
+    found = {row[0]: tail_of(row) for row in tails.fetchall()}
     epochs = {(run, task): epoch for run, task, epoch in leases.fetchall()} if leases else {}
     return found, epochs, set(held.fetchall() if held else ()), bool(done and done.fetchall())
 

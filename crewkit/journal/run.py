@@ -222,7 +222,7 @@ class Run:
             self.seg,
         )
         if not self._buffer:
-            self._timer = self._loop.call_later(GATHERING, self._flush)
+            self._timer = self._loop.call_later(GATHERING, self.flush)
         self._buffer.append(draft)
 
     def _check_elsewhere(self, type: str, path: str, task: str) -> None:
@@ -291,6 +291,12 @@ class Run:
         self._writer.put(Write(self.id, drafts, self._lease.epoch, durable, self._lease.task), done)
         return await waiting
 
+    def flush(self) -> None:
+        """Put what was recorded on its way to the disk now."""
+        if self._buffer:
+            drafts = self._gathered()
+            self._writer.put(Write(self.id, drafts, self._lease.epoch, task=self._lease.task), self._done)
+
     # Steps
 
     async def step(
@@ -349,7 +355,7 @@ class Run:
         if key or not repeatable:
             await self._commit_intent(approval if key else "", task)
         elif costly:
-            self._flush()
+            self.flush()
         try:
             result = self.redactor.data(await do(attempt))
         except Waiting:
@@ -570,11 +576,6 @@ class Run:
             ends = journal.events(self.id, after=after, types=("message.recorded", "tool.finished"))
             events = sorted([*events, *(end for end in ends if end.data.get("late"))], key=_seq)
         return last, events
-
-    def _flush(self) -> None:
-        if self._buffer:
-            drafts = self._gathered()
-            self._writer.put(Write(self.id, drafts, self._lease.epoch, task=self._lease.task), self._done)
 
     def _gathered(self) -> list[Draft]:
         """Take what was recorded since the last time."""

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, NoReturn, Self
+from typing import Any, Final, NoReturn, Self, cast
 
 from crewkit.core.clock import timestamp
 from crewkit.core.events import VERSION, Draft, Event
@@ -32,6 +32,13 @@ _LISTED: Final = """
     SELECT run, crew, status, started, updated, seq, pid, host, origin, origin_seq,
         CASE wake WHEN '~' THEN '' ELSE wake END, bytes, queue FROM runs
 """
+
+_EVENT = (str, int, str, str, float, str, str, str, str, int, str, int)
+_LINE = (str, str, str, str, str, int, int, str, str, int, str, int, str)
+_TAIL = (str, int, int, str, str, str, str, int, int, str, int, str)
+"""Types of what is read. SQLite keeps what it is given, and a flipped bit gives it something else."""
+
+_NEVER = "1970-01-01T00:00:00.000000Z"
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _HELD = "~"
@@ -110,6 +117,8 @@ class SqlJournal(ABC):
         with suppress(JournalError):  # the index is damaged: the events may not be
             while row := self._all("SELECT origin, origin_seq, seq FROM runs WHERE run = ?", parts[0].run):
                 ((origin, shared, last),) = row
+                if (type(origin), type(shared), type(last)) != (str, int, int):
+                    break
                 own = parts[0]
                 parts[0] = _Part(own.run, shared, own.upto, min(last, own.upto))
                 if not origin or origin in [part.run for part in parts]:
@@ -135,7 +144,7 @@ class SqlJournal(ABC):
                 try:
                     event = _event(row)
                 except ValueError as error:
-                    why = f"event {row[1]} is not JSON: {error}"
+                    why = str(error)
                     break
                 yield event
                 after = event.seq
@@ -149,7 +158,7 @@ class SqlJournal(ABC):
     def last(self, run: str) -> int:
         """Return the highest `seq` of the run (0: no such run)."""
         rows = self._all("SELECT seq FROM runs WHERE run = ?", plain(run))
-        return rows[0][0] if rows else 0
+        return int(rows[0][0]) if rows and isinstance(rows[0][0], int) else 0
 
     def runs(self, *, limit: int | None = None) -> list[RunInfo]:
         """List the runs, or the newest so many of them, the newest first."""
@@ -207,10 +216,7 @@ class SqlJournal(ABC):
         """List the runs that the end of a query names."""
         rows = self._all(_LISTED + which, *values)
         held = self._held_of([row[0] for row in rows])
-        return [
-            RunInfo(run, crew, status, started, updated, events, run in held, owner(pid, host), *rest)
-            for run, crew, status, started, updated, events, pid, host, *rest in rows
-        ]
+        return [_line(row, alive=row[0] in held) for row in rows]
 
     def _newest(self, count: int) -> list[str]:
         rows = self._all(
@@ -391,10 +397,48 @@ def storable(text: str) -> bool:
 
 
 def _event(row: Row) -> Event:
-    run, seq, kind, ts, t, seg, path, task, agent, attempt, data, v = row
+    """Return the event in a row; a `ValueError` says what is wrong with it."""
+    if tuple(map(type, row)) != _EVENT:
+        raise ValueError(f"event {row[1]} holds something else than an event does")
+    run, seq, kind, ts, t, seg, path, task, agent, attempt, text, v = row
     if v > VERSION:
         raise JournalError(
             f"Event {seq} of run {run} has version {v}; this crewkit knows {VERSION}. "
             "A newer crewkit wrote it: upgrade this one."
         )
-    return Event(run, seq, kind, ts, t, seg, path, task, agent, attempt, json.loads(data), v)
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"event {seq} is not JSON: {error}") from error
+    if type(data) is not dict:
+        raise ValueError(f"event {seq} holds no JSON object")
+    return Event(run, seq, kind, ts, t, seg, path, task, agent, attempt, cast("dict[str, Any]", data), v)
+
+
+def _line(row: Row, *, alive: bool) -> RunInfo:
+    """Return a line of the list of runs; one that cannot be read is listed as `damaged`."""
+    run, crew, status, started, updated, events, pid, host, *rest = row
+    if tuple(map(type, row)) != _LINE or not (_is_time(started) and _is_time(updated)):
+        return RunInfo(str(run), "", "damaged", _NEVER, _NEVER, 0, alive, "")
+    return RunInfo(run, crew, status, started, updated, events, alive, owner(pid, host), *rest)
+
+
+def tail_of(row: Row) -> Tail:
+    """Return the end of a run to append to.
+
+    Raises:
+        JournalError: Its row is damaged.
+    """
+    if tuple(map(type, row)) != _TAIL:
+        raise JournalError(
+            f"Run {row[0]} cannot be appended to: its line in the list of runs is damaged. "
+            f"Read what there is: crewkit show {row[0]}"
+        )
+    return Tail(*row)
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False

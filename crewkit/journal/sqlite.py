@@ -22,6 +22,7 @@ from crewkit.journal.sql import (
     me,
     now,
     plain,
+    tail_of,
     taken,
     to_json,
 )
@@ -209,4 +210,4 @@ def _tail(db: sqlite3.Connection, run: str) -> Tail | None:
         "SELECT run, seq, epoch, status, started, updated, wake, told, bytes, queue, pid, host FROM runs WHERE run = ?",
         (plain(run),),
     ).fetchone()
-    return Tail(*row) if row else None
+    return tail_of(row) if row else None

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from crewkit import Agent, Crew, InputError, ModelError, ReplayError, RunBusy, Task, tool
 from crewkit.core.events import Draft, Event
 from crewkit.crew.crew import Input
+from crewkit.crew.opened import Opened
 from crewkit.journal.base import Write
 from crewkit.journal.sqlite import SqliteJournal
 from crewkit.models.base import Request
@@ -122,6 +123,13 @@ async def test_a_changed_task_that_is_finished_is_only_noted(make_options, runs)
     assert dict(resumed.outputs) == {"first": "one", "second": "two"}
     (event,) = [e for e in runs.events(result.run_id) if e.type == "run.resumed"]
     assert event.data["changed"] == ["first"]
+
+
+async def test_what_was_recorded_last_is_kept(make_options, runs):
+    async with Opened(make_options()) as opened:
+        run = opened.run(await opened.begin("r-1", "crew"), ())
+        run.record("note", data={"text": "x"})
+    assert [event.data for event in runs.events("r-1")] == [{"text": "x"}]
 
 
 async def test_a_divergence_names_the_run_and_the_path(make_options):

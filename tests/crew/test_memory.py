@@ -89,7 +89,7 @@ async def test_one_users_memory_never_reaches_another_whatever_their_names_are(m
         )
         await crew.run({"user": user, "team": team}, make_options(memory=memory))
     spaces = await memory.spaces()
-    assert [space.records for space in spaces] == [1] * 5
+    assert [space.records for space in spaces] == [1] * 10, "a fact and an episode for each"
     crew, model = keeper(
         call("recall", query="password secret"), memory="{user}:{team}", inputs=["user", "team"]
     )

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from crewkit.agents.agent import Agent
     from crewkit.agents.delegate import ask_colleague
+    from crewkit.agents.lookback import pin_fact
+    from crewkit.agents.window import Window
     from crewkit.checks.call import CallContext, check_call
     from crewkit.checks.scope import Grant, Scope
     from crewkit.core.events import Event
@@ -77,10 +79,12 @@ _ROOMS = {
     "ToolContext": "tools.tool",
     "ToolError": "errors",
     "Verdict": "core.verdict",
+    "Window": "agents.window",
     "any_of": "crew.task",
     "ask_colleague": "agents.delegate",
     "check_call": "checks.call",
     "memory_tools": "tools.memory",
+    "pin_fact": "agents.lookback",
     "recall": "tools.memory",
     "remember": "tools.memory",
     "tool": "tools.tool",
@@ -123,10 +127,12 @@ __all__ = [
     "ToolContext",
     "ToolError",
     "Verdict",
+    "Window",
     "any_of",
     "ask_colleague",
     "check_call",
     "memory_tools",
+    "pin_fact",
     "recall",
     "remember",
     "tool",

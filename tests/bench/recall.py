@@ -43,6 +43,8 @@ async def measure(find: Find, gold: dict[str, str]) -> dict[str, float]:
     ranks = [((await find(question)) + [gold[question]]).index(gold[question]) + 1 for question in gold]
     return {
         **{f"recall@{k}": fmean(rank <= k for rank in ranks) for k in (1, 5, 10)},
+        # One passage of the five is right, so 0.20 is the most.
+        "precision@5": fmean((rank <= 5) / 5 for rank in ranks),
         "nDCG@10": fmean(1 / math.log2(rank + 1) if rank <= DEEP else 0.0 for rank in ranks),
     }
 

@@ -58,6 +58,7 @@ COMMANDS: dict[str, dict[str, Entry]] = {
         "approve": Entry("decide", "Say yes to a question of a run."),
         "deny": Entry("decide", "Say no, and why."),
         "tell": Entry("tell", "Leave a message for a run's agents, or an event it waits for."),
+        "listen": Entry("listen", "Take events for waiting runs over signed HTTP."),
         "pause": Entry("tell", "Let a run finish what is under way, and pause it."),
         "cancel": Entry("tell", "End a run for good."),
     },
@@ -75,7 +76,7 @@ RUN is a run's id, the beginning of one, or @last.
 Runs are kept in .crewkit, here or in a folder above; CREWKIT_HOME places them.
 
 \b
-Exit codes: 0 done, 1 failed, 2 wrong use, 3 waits for a person, 4 limit reached,
+Exit codes: 0 done, 1 failed, 2 wrong use, 3 paused, 4 limit reached,
             5 denied, 130 interrupted.
 """
 

@@ -45,6 +45,8 @@ class Manner:
     quiet: bool
     asks: bool
     """Open questions may be put to whoever sits at the terminal."""
+    wait: bool = False
+    """Stay with a run that waits."""
     model: Sequence[str] = ()
     caps: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
@@ -52,6 +54,11 @@ class Manner:
 def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in (
         click.option("--no-input", is_flag=True, help="Never ask at the terminal; pause instead."),
+        click.option(
+            "--wait",
+            is_flag=True,
+            help="Stay while it waits for a person, an event or a time, and go on then.",
+        ),
         click.option("--quiet", "-q", is_flag=True, help="Only the answer, and errors."),
         click.option("--json", "as_json", is_flag=True, help="Print the whole result as one JSON object."),
     ):
@@ -148,10 +155,16 @@ def resume(*, run: str, target: str | None, as_json: bool, quiet: bool, no_input
 
 
 def _manner(
-    *, as_json: bool, quiet: bool, no_input: bool, model: tuple[str, ...], **limits: int | float | str | None
+    *,
+    as_json: bool,
+    quiet: bool,
+    no_input: bool,
+    wait: bool,
+    model: tuple[str, ...],
+    **limits: int | float | str | None,
 ) -> Manner:
-    asks = not no_input and not quiet and sys.stdin.isatty() and sys.stderr.isatty()
-    return Manner(as_json, quiet, asks, model, caps(**limits))
+    asks = not no_input and not quiet and not wait and sys.stdin.isatty() and sys.stderr.isatty()
+    return Manner(as_json, quiet, asks, wait, model, caps(**limits))
 
 
 # Loading
@@ -289,7 +302,7 @@ def _tell_if_busy(run: str, manner: Manner) -> None:
 def _options(manner: Manner) -> dict[str, Any]:
     from crewkit.core.limits import Limits
 
-    options: dict[str, Any] = {"limits": Limits(**manner.caps)}
+    options: dict[str, Any] = {"limits": Limits(**manner.caps), "wait": manner.wait}
     if manner.model:
         options["model"] = manner.model[0] if len(manner.model) == 1 else list(manner.model)
     return options
@@ -314,16 +327,17 @@ async def _watched(work: Work, options: Options, progress: Progress, manner: Man
                 with Stop(task, view.stop) as stop:
                     return await work(replace(options, listener=view.add))
         with Stop(task, lambda: say("stopping in order …", err=True)) as stop:
-            return await work(replace(options, listener=partial(_tell, progress)))
+            return await work(replace(options, listener=partial(_tell, progress, waits=manner.wait)))
     except asyncio.CancelledError:
         if stop is None or not stop.pressed:
             raise
         return None
 
 
-def _tell(progress: Progress, event: Event) -> None:
+def _tell(progress: Progress, event: Event, *, waits: bool) -> None:
     progress.add(event)
-    ended = event.type in ("run.paused", "run.finished")  # told at length when all is done
+    # Told at length when all is done.
+    ended = event.type == "run.finished" or (event.type == "run.paused" and not waits)
     if not ended and (line := progress.line(event)):
         say_spans(line, err=True)
 
@@ -412,12 +426,8 @@ def _print_what_is_missing(result: Result) -> None:
             if wait.data.get("for") == "event" and wait.data.get("id") in result.waits:
                 event = wait.data.get("event")
                 say(f"  crewkit tell {run} --event {event} --data '…'", style="dim", err=True)
-    when = (
-        f", or by itself from {to_second(result.until)}: crewkit run --wait, crewkit worker"
-        if result.until
-        else ""
-    )
-    say(f"  then: crewkit resume {run}{when}", style="dim", err=True)
+    when = f", or by itself from {to_second(result.until)} under a worker" if result.until else ""
+    say(f"  then: crewkit resume {run} [--wait]{when}", style="dim", err=True)
 
 
 def _where(progress: Progress, run: str = "") -> None:

@@ -66,8 +66,10 @@ def _finished(events: Sequence[Event]) -> dict[str, Data]:
 
 def _paused(crew: Crew, run: str, events: Sequence[Event], last: Data) -> Result:
     waiting = {question.task.partition("/")[0]: "A person must decide." for question in pending(events)}
-    why = "A person must decide." if waiting else "It was interrupted."
+    why = str(last.get("why") or "") or ("A person must decide." if waiting else "It was interrupted.")
     report = Report(tuple(name for name in crew.plan.jobs if name in _finished(events)), waiting=waiting)
     used = totals(events)
     usage = {"tokens": used.tokens, "usd": used.usd, "steps": used.steps, "seconds": round(used.seconds, 3)}
-    return Result(run, "paused", why, report, {}, crew.plan.final, usage, tuple(last.get("approvals") or ()))
+    approvals, waits = tuple(last.get("approvals") or ()), tuple(last.get("waits") or ())
+    until = str(last.get("until") or "")
+    return Result(run, "paused", why, report, {}, crew.plan.final, usage, approvals, waits, until)

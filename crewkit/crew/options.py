@@ -40,6 +40,9 @@ class Options:
     """How to load the crew again; kept with the run, for `crewkit resume`."""
     queue: str = ""
     """The workers that carry the run on: the run is begun for them, or this process is one of them."""
+    wait: bool = False
+    """Stay with a run that has to wait, for a person, an event or a time, and carry it on when that comes. Otherwise it
+    is paused and returned."""
     run_id: str = ""
     """A run id of one's own instead of a fresh one."""
     clock: Clock = field(default_factory=SystemClock)

@@ -24,6 +24,7 @@ from crewkit.crew.options import Options
 from crewkit.crew.prepare import beginning, check_inputs, model_specs, pinned, resolve_models
 from crewkit.crew.result import Result
 from crewkit.crew.session import Session, services_of, spent_before
+from crewkit.crew.stay import stay
 from crewkit.crew.walk import Walk
 from crewkit.errors import (
     CrewkitError,
@@ -62,7 +63,8 @@ async def start(crew: Crew, inputs: Mapping[str, Any], options: Options | None =
     options = options or Options()
     given = check_inputs(crew, inputs)
     async with Opened(options) as opened:
-        return await _carry_on(await _begin(crew, given, opened, options))
+        result = await _carry_on(await _begin(crew, given, opened, options))
+    return await stay(crew, result, options)
 
 
 async def hand_over(crew: Crew, inputs: Mapping[str, Any], options: Options) -> str:
@@ -91,7 +93,8 @@ async def resume(crew: Crew, name: str, options: Options | None = None) -> Resul
             return recalled(crew, id, run.finished, ended)
         _refuse_cancelled(id, history, ended)
         turn = await _go_on(crew, run, begun, opened, options, history)
-        return await _carry_on(turn)
+        result = await _carry_on(turn)
+    return await stay(crew, result, options)
 
 
 async def give_up(name: str, why: str, options: Options) -> None:

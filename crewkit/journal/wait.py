@@ -100,8 +100,8 @@ async def _arrived(
         result = {"id": id, "outcome": "deadline", "deadline": deadline}
         run.answer(path, "wait", result, task=task, agent=agent)
         return result
-    by = f" It has until {to_second(deadline)}." if deadline else ""
-    raise Waiting(waits=[id], until=deadline, why=f"It waits for the event '{event}'.{by}")
+    by = f", until {to_second(deadline)} at most" if deadline else ""
+    raise Waiting(waits=[id], until=deadline, why=f"It waits for the event '{event}'{by}.")
 
 
 def _read(

@@ -1,0 +1,1 @@
+"""What is served over HTTP: on loopback unless asked otherwise, and never to strangers."""

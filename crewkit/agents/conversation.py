@@ -11,7 +11,7 @@ from crewkit.agents.delegate import ask_colleague
 from crewkit.agents.lookback import Archive, pin_fact
 from crewkit.agents.summary import MOST_CHARACTERS, Summary
 from crewkit.agents.window import HEAD, Window
-from crewkit.core.label import CREW, NOTHING, Label, label_of, trusted_part
+from crewkit.core.label import CREW, NOTHING, Label, label_of, pieces, trusted_part
 from crewkit.core.messages import ChatMessage, ToolCall
 from crewkit.journal.run import Run
 from crewkit.models.tokens import CHARS, TokenCounter, estimate_message
@@ -95,6 +95,12 @@ class Conversation:
                 self.summary.pinned += _pinned(call.arguments)
         if message.tool_call_id in self._answers:
             self._answers[message.tool_call_id] = message.content
+
+    def texts(self) -> Iterator[tuple[str, Label]]:
+        """Yield what the model was told and still has before it, piece by piece, with where it is from."""
+        for said in self._said:
+            if said.message.role != "assistant" and said.message.label is not None:
+                yield from pieces(said.message.content, said.message.label)
 
     def questions_before(self, path: str) -> Iterator[tuple[ToolCall, str]]:
         """Yield the questions to colleagues before the one at a path, with the answers, in their order."""

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, cast
 
+from crewkit.core.label import Label
 from crewkit.tools.tool import Tool
 
 Data = dict[str, Any]
@@ -42,6 +43,26 @@ def unproven(tool: Tool, arguments: Mapping[str, Any], texts: Sequence[str]) -> 
     return [
         name for name in given if not _settled(tool, name, arguments[name]) and not proof.of(arguments[name])
     ]
+
+
+def origins(
+    tool: Tool, arguments: Mapping[str, Any], texts: Iterable[tuple[str, Label]]
+) -> dict[str, dict[str, Any]]:
+    """Say for each control argument of a call where its value stands: {from, trusted}. For people; decides nothing."""
+    given = [name for name in (arguments if tool.control is None else tool.control) if name in arguments]
+    known = sorted(texts, key=lambda text: not text[1].trusted)
+    names = _names(tool.parameters)
+    proofs = [(Proof([text], names), label) for text, label in known]
+    found: dict[str, dict[str, Any]] = {}
+    for name in given:
+        label = next((label for proof, label in proofs if proof.of(arguments[name])), None)
+        if _settled(tool, name, arguments[name]):
+            found[name] = {"from": "the tool's own default", "trusted": True}
+        elif label is None:
+            found[name] = {"from": "no text: the model's own words", "trusted": False}
+        else:
+            found[name] = {"from": ", ".join(label.sources), "trusted": label.trusted}
+    return found
 
 
 class Proof:

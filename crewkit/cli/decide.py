@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
-from typing import Any
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, cast
 
 import click
 
@@ -18,7 +21,9 @@ from crewkit.cli.common import (
     say_spans,
 )
 from crewkit.cli.text import call_text, compact, count, cut
+from crewkit.errors import InputError
 from crewkit.journal.decide import decide, find_question, questions, unfinished
+from crewkit.journal.edit import edited
 from crewkit.journal.read import Pending
 
 
@@ -50,16 +55,25 @@ def approvals(*, run: str | None, as_json: bool) -> None:
     epilog=examples(
         "crewkit approvals",
         "crewkit approve a-5b1c && crewkit resume @last",
+        "crewkit approve a-5b1c --edit amount=5 --edit to=ann@example.org",
+        "crewkit approve a-5b1c --arguments @call.json",
     )
 )
 @click.argument("approval_id", metavar="ID")
 @click.option("--note", default="", help="Something to go with it; the agent reads it.")
 @click.option(
+    "--edit", "edits", multiple=True, metavar="NAME=VALUE", help="Change an argument of the call first."
+)
+@click.option("--arguments", "whole", default="", metavar="JSON|@FILE|-", help="Give all its arguments anew.")
+@click.option(
     "--run", "run", default="", metavar="RUN", shell_complete=complete_run, help="Where to look for ID."
 )
-def approve(*, approval_id: str, note: str, run: str) -> None:
-    """Say yes to the question ID; the beginning of an id is enough."""
-    _decide(approval_id, "approve", note, run)
+def approve(*, approval_id: str, note: str, edits: tuple[str, ...], whole: str, run: str) -> None:
+    """Say yes to the question ID; the beginning of an id is enough.
+
+    Edited arguments are checked as any call's are; where they do not pass, the question is put again.
+    """
+    _decide(approval_id, "approve", note, run, edits, whole)
 
 
 @click.command(
@@ -85,11 +99,24 @@ def print_question(question: Pending, *, err: bool = False, lines: int | None = 
     say(f"  {question.question}", style="bold", err=err)
     if question.tool:
         _block("call", call_text(question.tool, question.arguments), lines, err=err)
+    for name, origin in question.origins.items():
+        trusted = bool(origin.get("trusted"))
+        from_ = f"{name} is from {origin.get('from')}{'' if trusted else ' (not trusted)'}"
+        say_spans([("  origin ", "dim"), (from_, "" if trusted else "yellow")], err=err)
+    if question.preview:
+        _block("preview", question.preview, lines, err=err)
     if question.reason:
         _block("reason", question.reason, lines, err=err)
+    if question.objection:
+        _block("again", question.objection, lines, err=err)
     if question.output is not None:
         _block("output", _pretty(question.output), lines, err=err)
-    say(f'  crewkit approve {question.id}    crewkit deny {question.id} --note "…"', style="dim", err=err)
+    until = f"    until {question.expires[:16]}Z" if question.expires else ""
+    say(
+        f'  crewkit approve {question.id}    crewkit deny {question.id} --note "…"{until}',
+        style="dim",
+        err=err,
+    )
 
 
 def _block(label: str, text: str, limit: int | None, *, err: bool) -> None:
@@ -105,10 +132,10 @@ def _pretty(output: Any) -> str:
     return compact(output) if isinstance(output, str) else json.dumps(output, ensure_ascii=False, indent=2)
 
 
-def _decide(id: str, decision: str, note: str, run: str) -> None:
+def _decide(id: str, decision: str, note: str, run: str, edits: Sequence[str] = (), whole: str = "") -> None:
     with opened_journal() as journal:
         question = find_question(journal, [journal.find(run)] if run else unfinished(journal), id)
-        decide(journal, question, decision, note)
+        decide(journal, question, decision, note, arguments=_arguments(question, edits, whole))
         left = len(questions(journal, question.run))
         alive = journal.info(question.run).alive
     say("Approved." if decision == "approve" else "Denied.", err=True)
@@ -118,3 +145,26 @@ def _decide(id: str, decision: str, note: str, run: str) -> None:
         say(f"The run goes on. Watch it: crewkit show {question.run} --follow", err=True)
     else:
         say(f"Go on with it: crewkit resume {question.run}", err=True)
+
+
+def _arguments(question: Pending, edits: Sequence[str], whole: str) -> dict[str, Any] | None:
+    """Return the arguments that a person put in; `None` where they left them as they are."""
+    if not edits and not whole:
+        return None
+    if whole:
+        question = replace(question, arguments=_read(whole))
+    return edited(question, edits)
+
+
+def _read(source: str) -> dict[str, Any]:
+    try:
+        text = sys.stdin.read() if source == "-" else source
+        text = Path(source[1:]).read_text(encoding="utf-8") if source.startswith("@") else text
+        read = json.loads(text)
+    except OSError as error:
+        raise InputError(f"--arguments: {source[1:]} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise InputError(f"--arguments is not JSON: {error}") from error
+    if not isinstance(read, dict):
+        raise InputError("--arguments is not a JSON object. Write '{\"amount\": 5}', @FILE or - for stdin.")
+    return cast("dict[str, Any]", read)

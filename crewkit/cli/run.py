@@ -455,6 +455,7 @@ def _ask_here(run: str) -> bool:
     """Put a paused run's questions to whoever sits at the terminal; return whether the run can go on."""
     from crewkit.cli.decide import print_question
     from crewkit.journal.decide import decide, questions
+    from crewkit.journal.edit import edited
 
     decided = 0
     with opened_journal() as journal:
@@ -462,15 +463,21 @@ def _ask_here(run: str) -> bool:
         for question in waiting:
             print_question(question, err=True)
             said = click.prompt(
-                "  y: yes, n: no, enter: later", default="", show_default=False, err=True, prompt_suffix=" > "
+                "  y: yes, n: no, NAME=VALUE: yes with this changed, enter: later",
+                default="",
+                show_default=False,
+                err=True,
+                prompt_suffix=" > ",
             )
-            if said.strip().lower() not in ("y", "yes", "n", "no"):
+            word = said.strip().lower()
+            if word not in ("y", "yes", "n", "no") and "=" not in word:
                 continue
-            approved = said.strip().lower().startswith("y")
-            note = "" if approved else click.prompt("  why", default="", show_default=False, err=True)
+            no = word in ("n", "no")
+            note = click.prompt("  why", default="", show_default=False, err=True) if no else ""
             try:
-                decide(journal, question, "approve" if approved else "deny", note)
-            except InputError as faster:
-                say(f"  {faster}", err=True)
+                arguments = edited(question, [said.strip()]) if "=" in word else None
+                decide(journal, question, "deny" if no else "approve", note, arguments=arguments)
+            except InputError as refused:
+                say(f"  {refused}", style="yellow", err=True)
             decided += 1
     return decided > 0

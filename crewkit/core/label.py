@@ -96,6 +96,13 @@ def label_of(text: str, outside: Label) -> Label:
     return join([outside, *(Label(sources=tuple(names.split(", "))) for _, names in _pieces(text) if names)])
 
 
+def pieces(text: str, outside: Label) -> Iterator[tuple[str, Label]]:
+    """Yield a text's pieces in order, each with its label: what is fenced has the sources that its fence names."""
+    for inner, names in _pieces(text):
+        if inner:
+            yield inner, Label(sources=tuple(names.split(", "))) if names else outside
+
+
 def unfenced(text: str) -> str:
     """Return a text without the marks of its outermost fences, what stands between them left in its place."""
     return "".join(inner for inner, _ in _pieces(text))

@@ -14,7 +14,7 @@ from crewkit.agents.loop import Desk, work
 from crewkit.agents.prompt import UPSTREAM_CHARS, assignment_text, question_text, shorten
 from crewkit.checks.call import CallContext, judge
 from crewkit.checks.scope import Scope, granted
-from crewkit.checks.taint import Proof
+from crewkit.checks.taint import Proof, origins
 from crewkit.core.label import CREW, NOTHING, USER, Label, label_of, shown
 from crewkit.core.limits import AGENT_LIMITS, TASK_LIMITS, Meter
 from crewkit.core.messages import COORDINATOR, Message
@@ -92,6 +92,7 @@ class Worker:
                 pin_fact.name: lambda data, at: conversation.pin(),
             },
             lambda arguments: _label(arguments, conversation),
+            lambda tool, arguments: origins(tool, arguments, conversation.texts()),
             walk.services,
         )
         meter = Meter("", AGENT_LIMITS, (walk.task_meter(self.job), walk.agent_meter(agent)))

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
 
+from crewkit.core.clock import timestamp
 from crewkit.core.events import Draft, Event
 from crewkit.errors import InputError, did_you_mean
 from crewkit.journal.base import Journal, Write
+from crewkit.journal.edit import check_edit
 from crewkit.journal.read import Pending, pending
 from crewkit.journal.tell import stamped
 
@@ -63,7 +67,15 @@ def find_question(journal: Journal, runs: Sequence[str], id: str) -> Pending:
     raise InputError(f"No open question has the id '{id}'.{near} All that are open: crewkit approvals")
 
 
-def decide(journal: Journal, question: Pending, decision: str, note: str) -> None:
+def decide(
+    journal: Journal,
+    question: Pending,
+    decision: str,
+    note: str,
+    *,
+    by: str = "",
+    arguments: Mapping[str, Any] | None = None,
+) -> None:
     """Append a person's decision.
 
     Args:
@@ -71,11 +83,22 @@ def decide(journal: Journal, question: Pending, decision: str, note: str) -> Non
         question: What was asked.
         decision: `approve` or `deny`.
         note: Something to go with it; the agent reads it.
+        by: Who decides; left out, the user of this process.
+        arguments: With `approve`: all arguments of the call as they should be, in the place of those asked about. The
+            run checks them as it checks any call's, and asks again where they do not pass.
 
     Raises:
-        InputError: Somebody was faster; the message says who, when and how.
+        InputError: Somebody was faster (the message says who, when and how), it is too late, or the arguments cannot
+            be the tool's.
     """
-    data = {"id": question.id, "decision": decision, "note": note, "by": who()}
+    if decision not in ("approve", "deny"):
+        raise InputError(f"A decision is 'approve' or 'deny', not '{decision}'.")
+    if question.expires and timestamp(datetime.now(UTC)) > question.expires:
+        raise InputError(f"{question.id} expired at {question.expires[:19]}Z: it counts as denied.")
+    data: dict[str, Any] = {"id": question.id, "decision": decision, "note": note, "by": by or who()}
+    if arguments is not None:
+        check_edit(question, arguments)
+        data["arguments"] = dict(arguments)
     key = f"decided:{question.id}"
     draft = stamped(Draft("approval.decided", question.path, data, question.task, question.agent, key=key))
     [appended] = journal.append([Write(question.run, [draft], None, durable=True)])

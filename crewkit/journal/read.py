@@ -41,6 +41,16 @@ class Pending:
     arguments: Any = None
     output: Any = None
     reason: str = ""
+    objection: str = ""
+    """Why the arguments that a person put in before were not accepted."""
+    origins: dict[str, Data] = field(default_factory=dict[str, Data])
+    """By control argument, where its value stands: {from, trusted}."""
+    preview: str = ""
+    """What the call would do, as the tool tells it."""
+    expires: str = ""
+    """RFC 3339: from then on it counts as denied."""
+    parameters: Any = None
+    """JSON Schema of the tool's arguments."""
 
 
 @dataclass(slots=True)
@@ -118,6 +128,9 @@ def pending(events: Iterable[Event]) -> list[Pending]:
         data = event.data
         match event.type:
             case "approval.requested":
+                held = [id for id, q in asked.items() if q.path == event.path and id not in decided]
+                for id in held:  # the same place asks about something else now: a tool was redefined
+                    del asked[id]
                 asked[as_text(data, "id")] = _pending(event)
             case "approval.decided":
                 decided.add(as_text(data, "id"))
@@ -233,6 +246,11 @@ def _pending(event: Event) -> Pending:
         data.get("arguments"),
         data.get("output"),
         as_text(data, "reason"),
+        as_text(data, "objection"),
+        {name: as_object(origin) for name, origin in as_object(data.get("origins")).items()},
+        as_text(data, "preview"),
+        as_text(data, "expires"),
+        data.get("parameters"),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,14 +11,18 @@ from crewkit.core.label import PERSON, Label
 from crewkit.core.messages import ChatMessage, ToolCall, canonical, fingerprint
 from crewkit.core.verdict import Allow, Ask, Deny, Revise, Verdict
 from crewkit.journal.ask import EXPIRES, Decision, Question, ask
-from crewkit.tools.arguments import InvalidArguments, parse_arguments
-from crewkit.tools.call import unknown_tool
+from crewkit.tools.arguments import InvalidArguments, convert_arguments, parse_arguments
+from crewkit.tools.call import invoke, unknown_tool
 from crewkit.tools.guard import guard
 from crewkit.tools.paging import READ_RESULT
+from crewkit.tools.result import to_text
 from crewkit.tools.running import Running, Wanted
 from crewkit.tools.tool import Tool, ToolContext
 
 Data = dict[str, Any]
+
+PREVIEW_SECONDS = 10.0
+PREVIEW_CHARS = 4_000
 
 _FAILED = ("error", "timeout", "unavailable")
 
@@ -192,7 +197,16 @@ class Gateway(Running):
             attempt,
             EXPIRES if asked.expires is None else asked.expires,
         )
-        return await ask(self.run, question)
+
+        async def tell() -> Data:
+            more: Data = {"parameters": tool.parameters}
+            if origins := self.origins(tool, wanted.arguments):
+                more["origins"] = origins
+            if tool.preview is not None:
+                more["preview"] = await previewed(tool, tool.preview, wanted.arguments)
+            return more
+
+        return await ask(self.run, question, tell)
 
     def _verdict(self, wanted: Wanted) -> Verdict:
         """Return what the check says; one that breaks denies."""
@@ -251,6 +265,16 @@ class Gateway(Running):
 
     def _read(self, call: ToolCall, finished: Data) -> ChatMessage:
         return replace(self.run.message(finished["message"], task=self.task), tool_call_id=call.id)
+
+
+async def previewed(tool: Tool, preview: Callable[..., Any], arguments: Data) -> str:
+    """Return what a call would do, as its tool tells it; one that cannot tell says why, and the question is put."""
+    try:
+        said = await invoke(preview, convert_arguments(arguments, tool), PREVIEW_SECONDS)
+        text = to_text(said)
+        return text if len(text) <= PREVIEW_CHARS else f"{text[: PREVIEW_CHARS - 1]}…"
+    except Exception as error:  # noqa: BLE001  the preview's own code
+        return f"(no preview: {type(error).__name__}: {error!s:.200})"
 
 
 def both(first: Ask | None, second: Ask) -> Ask:

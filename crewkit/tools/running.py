@@ -84,6 +84,8 @@ class Running:
     path."""
     label: Callable[[Data], Label] = lambda arguments: UNKNOWN
     """From arguments to where they are from, and whether they are trusted."""
+    origins: Callable[[Tool, Data], Data] = lambda tool, arguments: {}
+    """From a call to where the values of its control arguments are from, for whoever decides."""
     services: Services = field(default_factory=lambda: Services(SystemClock()))
     """What the calls of a run share."""
     guardrails: Guardrails = NONE

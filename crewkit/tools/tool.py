@@ -154,6 +154,8 @@ class Tool:
     """What it returns may be taken at its word: nobody outside can have written it."""
     sensitive: bool = False
     """It reads what not everybody may know."""
+    preview: Callable[..., Any] | None = None
+    """Called with the arguments before a person is asked: says what the call would do, and does nothing."""
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -266,6 +268,7 @@ class ToolOptions(TypedDict, total=False):
     control: Sequence[str] | None
     trusted: bool
     sensitive: bool
+    preview: Callable[..., Any] | None
 
 
 @overload

@@ -103,3 +103,91 @@ def test_runs_are_listed_with_their_state(paused, kept, write_run, invoke):
     assert states == {"r-paused": "paused", "r-kept": "failed", "r-dead": "interrupted"}
     assert "r-dead" not in invoke("runs", "--status", "paused").output
     assert len(invoke("runs", "--limit", "1", "--json").output.splitlines()) == 1
+
+
+# Edits
+
+
+@pytest.fixture
+def asked(write_run):
+    """A paused run that asks about a call, with all that whoever decides is told."""
+    asked = {
+        "id": "a-33cc",
+        "kind": "tool",
+        "question": "May 'pay' (financial) be called?",
+        "tool": "pay",
+        "arguments": {"to": "eve", "amount": 90},
+        "parameters": {
+            "type": "object",
+            "properties": {"to": {"type": "string"}, "amount": {"type": "number"}},
+            "required": ["to", "amount"],
+            "additionalProperties": False,
+        },
+        "origins": {
+            "to": {"from": "tool fetch", "trusted": False},
+            "amount": {"from": "user", "trusted": True},
+        },
+        "preview": "10 euro are left after it.",
+        "reason": "The page says so.",
+        "expires": "2999-01-01T00:00:00.000000Z",
+    }
+    write_run(
+        "r-asked",
+        [
+            Draft("run.started", data={"crew": "x", "tasks": [{"name": "b"}]}),
+            Draft("approval.requested", "b/1/tool:0/ask", asked, "b", "Clerk"),
+            Draft("run.paused", data={"reason": "approval", "approvals": ["a-33cc"]}),
+        ],
+    )
+    return "r-asked"
+
+
+def arguments(invoke, run: str) -> object:
+    (line,) = invoke("show", run, "--type", "approval.decided", "--json").output.splitlines()
+    return json.loads(line)["data"].get("arguments")
+
+
+def test_whoever_decides_sees_where_the_arguments_are_from_and_what_would_happen(asked, invoke):
+    shown = invoke("approvals").output
+    assert "to is from tool fetch (not trusted)" in shown
+    assert "amount is from user\n" in shown
+    assert "10 euro are left after it." in shown
+    assert "The page says so." in shown
+    assert "until 2999-01-01T00:00Z" in shown
+
+
+def test_a_call_is_approved_with_some_arguments_changed(asked, invoke):
+    assert invoke("approve", "a-33cc", "--edit", "amount=5", "--edit", "to=5").exit_code == 0
+    assert arguments(invoke, asked) == {"to": "5", "amount": 5}
+
+
+@pytest.mark.parametrize("source", ["text", "file", "stdin"])
+def test_a_call_is_approved_with_all_arguments_anew(asked, invoke, folder, source):
+    text = '{"to": "ann", "amount": 1}'
+    (folder / "call.json").write_text(text)
+    given = {"text": text, "file": "@call.json", "stdin": "-"}[source]
+    assert invoke("approve", "a-33cc", "--arguments", given, input=text).exit_code == 0
+    assert arguments(invoke, asked) == {"to": "ann", "amount": 1}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--edit", "amount"], "is no change"),
+        (["--edit", "amuont=1"], "Did you mean 'amount'"),
+        (["--edit", "amount=much"], "does not take these arguments: amount"),
+        (["--arguments", "{"], "is not JSON"),
+        (["--arguments", "[]"], "is not a JSON object"),
+        (["--arguments", "@nothing.json"], "cannot be read"),
+        (["--arguments", '{"to": "ann"}'], "'amount' is a required property"),
+    ],
+)
+def test_a_bad_edit_decides_nothing(asked, invoke, given, said):
+    refused = invoke("approve", "a-33cc", *given)
+    assert isinstance(refused.exception, InputError)
+    assert said in str(refused.exception)
+    assert "a-33cc" in invoke("approvals").output
+
+
+def test_a_question_about_a_result_has_nothing_to_edit(paused, invoke):
+    assert "no arguments to edit" in str(invoke("approve", "a-22bb", "--arguments", "{}").exception)

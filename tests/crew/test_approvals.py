@@ -42,6 +42,8 @@ async def test_a_person_is_asked_before_a_tool_with_effects(make_options, decide
         "tool": "send",
         "definition": asked.data["definition"],
         "arguments": {"text": "a"},
+        "origins": {"text": {"from": "no text: the model's own words", "trusted": False}},
+        "parameters": crew.tasks[0].agent.tools[0].parameters,
         "binding": asked.data["binding"],
         "expires": asked.data["expires"],
     }

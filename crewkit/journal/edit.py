@@ -1,0 +1,87 @@
+"""Changing the arguments of a call before it is approved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from crewkit.errors import InputError, did_you_mean
+from crewkit.journal.read import Pending
+
+Data = dict[str, Any]
+
+
+def check_edit(question: Pending, arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments that cannot be the tool's.
+
+    Raises:
+        InputError: They do not satisfy its schema, or the question is not about a call that may be edited.
+    """
+    if question.kind != "tool":
+        raise InputError(f"{question.id} does not ask about a call, so it has no arguments to edit.")
+    try:
+        json.dumps(arguments, allow_nan=False, ensure_ascii=False).encode()
+        error: Any = next(_validator(question).iter_errors(dict(arguments)), None)
+    except Exception as cause:  # a foreign schema may send the validator anywhere
+        raise InputError(f"The arguments cannot be checked: {cause!s:.300}") from cause
+    if error is not None:
+        where = ".".join(map(str, error.absolute_path)) or "the arguments"
+        raise InputError(f"'{question.tool}' does not take these arguments: {where}: {error.message:.300}")
+
+
+def edited(question: Pending, changes: Sequence[str]) -> Data:
+    """Return the arguments of a question with changes as people write them: `amount=5`, `note=as agreed`.
+
+    A value is read as JSON where the argument is no text.
+
+    Raises:
+        InputError: A change is none, or names no argument.
+    """
+    arguments: Data = dict(question.arguments or {})
+    properties = _properties(question)
+    known = [*properties, *(name for name in arguments if name not in properties)]
+    for change in changes:
+        name, found, text = change.partition("=")
+        if not found:
+            raise InputError(f"'{change}' is no change. Write NAME=VALUE, for example amount=5.")
+        if name not in known:
+            raise InputError(
+                f"'{question.tool}' has no argument '{name}'.{did_you_mean(name, known)} "
+                f"Arguments: {', '.join(known) or 'none'}."
+            )
+        arguments[name] = _value(question, name, text, arguments.get(name))
+    return arguments
+
+
+def _value(question: Pending, name: str, text: str, held: Any) -> Any:
+    """Read a value as the argument takes it: as JSON, or as the text that it is."""
+    try:
+        parsed: Any = json.loads(text)
+    except ValueError:
+        return text
+    validator, schema = _validator(question), _properties(question).get(name)
+    if not isinstance(schema, dict):
+        return text if isinstance(held, str) else parsed
+    fits = [validator.evolve(schema=schema).is_valid(value) for value in (text, parsed)]
+    if all(fits):
+        return text if isinstance(held, str) and parsed is not None else parsed
+    return parsed if fits[1] else text
+
+
+def _properties(question: Pending) -> Data:
+    return cast("Data", _schema(question).get("properties") or {})
+
+
+def _schema(question: Pending) -> Data:
+    given: object = question.parameters
+    return cast("Data", given) if isinstance(given, dict) else {}
+
+
+def _validator(question: Pending) -> Any:
+    from jsonschema.validators import validator_for
+    from referencing import Registry
+
+    schema, offline = _schema(question), Registry[Any]()
+    kind: Any = validator_for(schema)
+    return kind(schema, registry=offline)

@@ -238,7 +238,7 @@ class Progress:
                 how = f"is a fork of {forked_at(data)}" if event.type == "run.forked" else "goes on"
                 return [
                     (f"run {event.run}", "bold"),
-                    (f"  {how}: {self.done()} of {self.all()} tasks done", ""),
+                    (f"  {how}: {self.done()} of {self.all()} tasks done{changes_of(data)}", ""),
                 ]
             case "task.started" if task:
                 return _marked("running", task, f"begins ({task.agent})" if task.agent else "begins")
@@ -384,6 +384,17 @@ _SAYINGS: Mapping[str, Callable[[Data], list[Span] | None]] = {
     "approval.decided": _decided,
     "note": _note,
 }
+
+
+def changes_of(data: Data) -> str:
+    """Say what a fork or a resume found changed, what it does again, and which effects may happen again by that."""
+    changed = [f"{name} ({what})" for name, what in _object(data.get("changed")).items()]
+    parts = (
+        ("changed since", changed),
+        ("done again", data.get("forgets") or ()),
+        ("which may repeat", data.get("repeats") or ()),
+    )
+    return "".join(f"; {label}: {', '.join(map(str, names))}" for label, names in parts if names)
 
 
 def forked_at(data: Data) -> str:

@@ -25,8 +25,9 @@ from crewkit.errors import CrewkitError, InputError, JournalError, RunBusy
 
 if TYPE_CHECKING:
     from crewkit.core.events import Event
+    from crewkit.crew.changes import RepeatsEffects
     from crewkit.crew.crew import Crew
-    from crewkit.crew.options import Options
+    from crewkit.crew.options import Changed, Options
     from crewkit.crew.result import Result
 
 Work = Callable[["Options"], Coroutine[Any, Any, "Result"]]
@@ -49,6 +50,21 @@ class Manner:
     """Stay with a run that waits."""
     model: Sequence[str] = ()
     caps: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    changed: Changed = "stop"
+    yes: bool = False
+    """Effects may happen again."""
+
+
+def changed_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of what is carried on by a crew that changed."""
+    command = click.option("--yes", "-y", is_flag=True, help="Effects may happen again.")(command)
+    return click.option(
+        "--changed",
+        type=click.Choice(["stop", "keep", "rerun"]),
+        default="stop",
+        show_default=True,
+        help="What becomes of tasks that changed: keep results, or do them again with all that depends on them.",
+    )(command)
 
 
 def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -126,19 +142,23 @@ def run(
         "crewkit resume @last",
         "crewkit resume r-7f3k --usd 1.00",
         "crewkit resume r-7f3k moved/crew.py",
+        "crewkit resume r-7f3k --changed rerun",
     )
 )
 @click.argument("run", metavar="RUN", shell_complete=complete_run)
 @click.argument("target", required=False)
+@changed_options
 @_shared
 def resume(*, run: str, target: str | None, as_json: bool, quiet: bool, no_input: bool, **rest: Any) -> int:
     """Carry RUN on from where its journal stands. No finished call is made again.
 
     After a crash, Ctrl-C, an approval, or a limit (raise it here). TARGET is where the crew is now, if
-    it is not where it was. A run in another process's hands is followed to its end instead.
+    it is not where it was. What becomes of tasks whose definition, prompt or code changed since, --changed
+    says. A run in another process's hands is followed to its end instead.
     """
     progress = Progress()
-    found, kept, cwd = _history(run, progress)
+    found, begun = _history(run, progress)
+    kept, cwd = str(begun.get("target") or ""), str(begun.get("cwd") or "")
     if not (target or kept):
         raise InputError(
             f"Run {found} does not say where its crew is: it was not begun by this command. "
@@ -147,10 +167,10 @@ def resume(*, run: str, target: str | None, as_json: bool, quiet: bool, no_input
     if not target:
         _go_back_to(cwd, found)
     crew = _loaded_again(target or kept, found, given=bool(target))
-    if progress.status == "completed":
-        say(f"Run {found} is complete: nothing is run again.", style="dim", err=True)
     manner = _manner(as_json=as_json, quiet=quiet, no_input=no_input, **rest)
     _tell_if_busy(found, manner)
+    if progress.status == "completed" and manner.changed == "stop":
+        _nothing_to_do(found, begun, crew)
     return _carry(crew, _resuming(crew, found, progress), progress, manner, target or kept)
 
 
@@ -161,10 +181,23 @@ def _manner(
     no_input: bool,
     wait: bool,
     model: tuple[str, ...],
+    changed: Changed = "stop",
+    yes: bool = False,
     **limits: int | float | str | None,
 ) -> Manner:
     asks = not no_input and not quiet and not wait and sys.stdin.isatty() and sys.stderr.isatty()
-    return Manner(as_json, quiet, asks, wait, model, caps(**limits))
+    return Manner(as_json, quiet, asks, wait, model, caps(**limits), changed, yes)
+
+
+def _nothing_to_do(run: str, begun: Mapping[str, Any], crew: Crew) -> None:
+    from crewkit.crew.changes import compare
+
+    say(f"Run {run} is complete: nothing is run again.", style="dim", err=True)
+    changes = compare(begun.get("definitions") or {}, crew.plan.definitions)
+    for task, change in changes.items():
+        say_spans([("  changed since  ", "yellow"), (task, "bold"), (f": {change.what}", "")], err=True)
+    if changes:
+        say(f"  do it again: crewkit resume {run} --changed rerun", style="dim", err=True)
 
 
 # Loading
@@ -177,16 +210,18 @@ def _loaded(target: str, cwd: Path) -> Crew:
         return load(target, cwd)
 
 
-def _history(name: str, progress: Progress) -> tuple[str, str, str]:
-    """Find a run and take in what happened in it; return its id, its target and where it ran."""
-    target = cwd = ""
+def _history(name: str, progress: Progress) -> tuple[str, dict[str, Any]]:
+    """Find a run and take in what happened in it; return its id, and what it began with."""
+    from crewkit.journal.read import beginning
+
     with opened_journal() as journal:
         found = journal.find(name)
+        begins: list[Event] = []
         for event in journal.events(found):
             progress.add(event)
-            if event.type == "run.started":
-                target, cwd = str(event.data.get("target") or ""), str(event.data.get("cwd") or "")
-    return found, target, cwd
+            if event.type in ("run.started", "run.forked", "run.resumed"):
+                begins.append(event)
+    return found, beginning(begins)
 
 
 def _go_back_to(cwd: str, run: str) -> None:
@@ -244,13 +279,20 @@ def _hand_over(crew: Crew, inputs: Mapping[str, Any], manner: Manner, target: st
 
 
 def _carry(crew: Crew, work: Work, progress: Progress, manner: Manner, target: str) -> int:
+    from crewkit.crew.changes import RepeatsEffects
     from crewkit.crew.options import Options
 
     options = Options(target=target, **_options(manner))
     try:
         while True:
-            with redirect_stdout(sys.stderr):
-                result = asyncio.run(_watched(work, options, progress, manner))
+            try:
+                with redirect_stdout(sys.stderr):
+                    result = asyncio.run(_watched(work, options, progress, manner))
+            except RepeatsEffects as error:
+                if not (manner.asks and _may_repeat(error)):
+                    raise
+                options = replace(options, repeat_effects=True)
+                continue
             if result is None:
                 return _interrupted(progress)
             if not (manner.asks and result.status == "paused" and _ask_here(result.run_id)):
@@ -290,19 +332,27 @@ def _resuming(crew: Crew, run: str, progress: Progress) -> Work:
 def _tell_if_busy(run: str, manner: Manner) -> None:
     with opened_journal() as journal:
         info = journal.info(run)
-    if info.alive and (manner.caps or manner.model):
+    if info.alive and (manner.caps or manner.model or manner.changed != "stop"):
         raise RunBusy(
-            f"Run {run} is in the hands of {info.owner}, which keeps the limits and models that it has. "
+            f"Run {run} is in the hands of {info.owner}, which keeps the crew, limits and models that it has. "
             f"Watch it: crewkit show {run} --follow"
         )
     if info.alive:
         say(f"Run {run} is in the hands of {info.owner}: following it.", style="dim", err=True)
 
 
+def _may_repeat(error: RepeatsEffects) -> bool:
+    """Ask whoever sits at the terminal whether effects may happen again."""
+    for effect in error.effects:
+        say(f"  again: {effect}", style="yellow", err=True)
+    return click.confirm("These were made already. Make them again?", default=False, err=True)
+
+
 def _options(manner: Manner) -> dict[str, Any]:
     from crewkit.core.limits import Limits
 
     options: dict[str, Any] = {"limits": Limits(**manner.caps), "wait": manner.wait}
+    options |= {"changed": manner.changed, "repeat_effects": manner.yes}
     if manner.model:
         options["model"] = manner.model[0] if len(manner.model) == 1 else list(manner.model)
     return options

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from crewkit.cli.progress import MARKS, Span, forked_at, models_of, told, waits_for
+from crewkit.cli.progress import MARKS, Span, changes_of, forked_at, models_of, told, waits_for
 from crewkit.cli.text import call_text, compact, count, cut, duration, money, number, one_line, safe
 from crewkit.core.clock import to_second
 from crewkit.core.events import Event
@@ -547,9 +547,9 @@ def _of_the_run(event: Event) -> str:
         case "run.started":
             return f"started by pid {data.get('pid')} on {data.get('host')}"
         case "run.resumed":
-            return f"resumed by pid {data.get('pid')} on {data.get('host')}{_changes(data)}"
+            return f"resumed by pid {data.get('pid')} on {data.get('host')}{changes_of(data)}"
         case "run.forked":
-            return f"forked from {forked_at(data)} by pid {data.get('pid')} on {data.get('host')}{_changes(data)}"
+            return f"forked from {forked_at(data)} by pid {data.get('pid')} on {data.get('host')}{changes_of(data)}"
         case "run.paused":
             reason = data.get("reason")
             until = f"; goes on by itself at {to_second(str(data['until']))}" if data.get("until") else ""
@@ -569,14 +569,6 @@ def _of_the_run(event: Event) -> str:
             return f"DAMAGED: nothing after event {data.get('after')} can be read: {data.get('why')}"
         case _:
             return ""
-
-
-def _changes(data: Data) -> str:
-    """Say what a fork or a resume found changed, and what it forgot."""
-    changed = data.get("changed")
-    names = [f"{name} ({what})" for name, what in _object(changed).items()]
-    said = f"; changed since: {', '.join(names)}" if names else ""
-    return said + (f"; begun again: {', '.join(data['forgets'])}" if data.get("forgets") else "")
 
 
 def _clock(event: Event, *, day: bool = False) -> str:

@@ -13,6 +13,7 @@ from crewkit.crew.options import Options
 from crewkit.crew.result import Report, Result
 from crewkit.journal.base import Journal
 from crewkit.journal.follow import follow
+from crewkit.journal.forget import standing
 from crewkit.journal.read import ending, pending, totals
 
 Data = dict[str, Any]
@@ -61,7 +62,8 @@ def _told(crew: Crew, journal: Journal, run: str) -> Result | None:
 
 
 def _finished(events: Sequence[Event]) -> dict[str, Data]:
-    return {e.path: e.data for e in events if e.type == "task.finished" and e.data.get("final")}
+    counted = standing(events).events
+    return {e.path: e.data for e in counted if e.type == "task.finished" and e.data.get("final")}
 
 
 def _paused(crew: Crew, run: str, events: Sequence[Event], last: Data) -> Result:

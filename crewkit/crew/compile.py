@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from types import CodeType
 from typing import TYPE_CHECKING, Any, Literal
 
 from crewkit.agents.agent import Agent
 from crewkit.agents.output import Output
 from crewkit.checks.scope import Scope, granted
-from crewkit.coordinator.graph import AnyOf, Graph, Need, names_in, topological
-from crewkit.core.messages import COORDINATOR, canonical, fingerprint
+from crewkit.coordinator.graph import Graph, Need, names_in, topological
+from crewkit.core.messages import COORDINATOR
 from crewkit.crew.bind import Known, bind_crew, bind_function, bind_parameters, known_names
 from crewkit.crew.check import Check, bind_check
+from crewkit.crew.definition import Parts, definitions
 from crewkit.crew.iteration import NAMES, OUTPUT
 from crewkit.errors import DefinitionError, RunError, did_you_mean, expect
 from crewkit.tools.tool import Tool, as_tools
@@ -82,28 +81,6 @@ class Job:
         """Who does it, as the bus knows them: an agent's role, or the task's own name."""
         return self.agent.role if self.agent else self.task.name
 
-    @cached_property
-    def definition(self) -> str:
-        """Hash of all that decides what the task does. A resumed run compares it."""
-        task, agent = self.task, self.agent
-        who = [agent.role, agent.goal, agent.backstory, str(agent.temperature)] if agent else []
-        return fingerprint(
-            task.name,
-            task.description,
-            task.expected_output,
-            *who,
-            *self.needs,
-            *self.context,
-            *(tool_definition(tool) for tool in self.tools),
-            *(code_hash(guardrail) for guardrail in task.guardrails),
-            canonical(self.output.schema),
-            _do_definition(task.do),
-            *(f"any of {' '.join(need.names)}" for need in self.joins if isinstance(need, AnyOf)),
-            *(f"when {_check_definition(each)}" for each in [self.when] if each),
-            *([f"wait {_wait_definition(task.wait_for)}"] if task.wait_for is not None else []),
-            *(f"until {_check_definition(each)}" for each in [self.until] if each),
-        )
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -121,6 +98,11 @@ class Plan:
         """Return what the crew came to, of what its tasks came to: the last task's output, or all last ones by name."""
         done = {name: outputs[name] for name in self.final if name in outputs}
         return next(iter(done.values()), None) if len(self.final) == 1 else done
+
+    @cached_property
+    def definitions(self) -> Mapping[str, Parts]:
+        """What decides what each task does, by its path, of the crews in tasks too. A resumed run compares it."""
+        return definitions(self)
 
     def graph(self) -> Graph:
         """Return who needs whom."""
@@ -394,52 +376,6 @@ def _tools(crew: Crew, jobs: Mapping[str, Job]) -> Iterable[Tool]:
         yield from job.tools
         if isinstance(job.task.do, Crew):
             yield from _tools(job.task.do, job.task.do.plan.jobs)
-
-
-def tool_definition(tool: Tool) -> str:
-    """Hash of what a tool is and does."""
-    return fingerprint(
-        tool.name,
-        tool.description,
-        canonical(tool.parameters),
-        ",".join(tool.effects),
-        code_hash(tool.function),
-    )
-
-
-def code_hash(function: object) -> str:
-    """Hash of a function's code, without its place in the file. Empty for what has no code of its own."""
-    code = getattr(inspect.unwrap(function) if callable(function) else function, "__code__", None)
-    return fingerprint(*_code_parts(code)) if isinstance(code, CodeType) else ""
-
-
-def _code_parts(code: CodeType) -> Iterable[str]:
-    yield code.co_name
-    yield code.co_code.hex()
-    yield repr(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _code_parts(constant)
-        elif isinstance(constant, frozenset):
-            yield repr(sorted(map(repr, constant)))  # pyright: ignore[reportUnknownArgumentType]
-        else:
-            yield repr(constant)
-
-
-def _check_definition(check: Check) -> str:
-    return check.says if check.condition else code_hash(check.function)
-
-
-def _wait_definition(wanted: object) -> str:
-    return code_hash(wanted) if callable(wanted) else str(wanted)
-
-
-def _do_definition(do: object) -> str:
-    from crewkit.crew.crew import Crew
-
-    if isinstance(do, Crew):
-        return fingerprint(*(job.definition for job in do.plan.jobs.values()))
-    return tool_definition(do) if isinstance(do, Tool) else code_hash(do)
 
 
 def fill(text: str, inputs: Mapping[str, Any]) -> str:

@@ -82,10 +82,10 @@ class Opened:
             self.lease = result
         return result
 
-    def run(self, lease: Lease, history: Sequence[Event]) -> Run:
+    def run(self, lease: Lease, history: Sequence[Event], forgets: Sequence[str] = ()) -> Run:
         """Open the run for appending."""
-        redactor = Redactor.from_environ(self.options.environ)
-        run = Run(self.writer, lease, redactor=redactor, clock=self.options.clock, history=history)
+        redactor, clock = Redactor.from_environ(self.options.environ), self.options.clock
+        run = Run(self.writer, lease, redactor=redactor, clock=clock, history=history, forgets=forgets)
         if self.options.listener:
             run.listeners.append(self.options.listener)
         self._runs.append(run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from crewkit.agents.agent import ModelSpec
 from crewkit.core.clock import Clock, SystemClock
@@ -15,6 +15,10 @@ from crewkit.core.messages import Message
 from crewkit.journal.base import Journal
 from crewkit.memory.base import Memory
 from crewkit.tools.services import Places
+
+Changed = Literal["stop", "keep", "rerun"]
+"""`stop`: a run is not carried on where an unfinished task changed. `keep`: what is finished keeps its results, and
+the rest goes on under its new definition. `rerun`: what changed is done again, with all that depends on it."""
 
 if TYPE_CHECKING:
     from crewkit.coordinator.bus import Bus
@@ -43,6 +47,10 @@ class Options:
     wait: bool = False
     """Stay with a run that has to wait, for a person, an event or a time, and carry it on when that comes. Otherwise it
     is paused and returned."""
+    changed: Changed = "stop"
+    """What becomes of a run that is carried on, where its crew is not what it was."""
+    repeat_effects: bool = False
+    """Effects that happened may happen again, where a changed task is done again or a run is forked before them."""
     run_id: str = ""
     """A run id of one's own instead of a fresh one."""
     clock: Clock = field(default_factory=SystemClock)

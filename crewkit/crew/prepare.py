@@ -149,10 +149,23 @@ def _money(crew: Crew, options: Options) -> Iterable[float | None]:
             yield from _money(job.task.do, Options())
 
 
-def pinned(specs: dict[str, ModelSpec], recorded: Mapping[str, Any]) -> dict[str, ModelSpec]:
-    """Put the models that the run began with in the place of what the environment says today."""
-    named: dict[str, ModelSpec] = {p: spec for p, spec in recorded.items() if isinstance(spec, str | list)}
-    return {path: spec for path, spec in specs.items() if path in recorded} | named
+def pinned(
+    specs: dict[str, ModelSpec], recorded: Mapping[str, Any], renewed: Iterable[str] = ()
+) -> dict[str, ModelSpec]:
+    """Put the models that the run began with in the place of what the environment says today.
+
+    Args:
+        specs: Today's.
+        recorded: Those that the run began with.
+        renewed: Tasks that name another model than they did, or are new.
+    """
+    named: dict[str, ModelSpec] = {
+        path: spec
+        for path, spec in recorded.items()
+        if isinstance(spec, str | list) and (path in specs or "@" in path)
+    }
+    known = {path: spec for path, spec in specs.items() if path in recorded} | named
+    return known | {path: specs[path] for path in renewed if path in specs}
 
 
 def _routes(job: Job) -> Data:
@@ -191,6 +204,23 @@ def beginning(
     crew: Crew, inputs: Data, specs: Mapping[str, ModelSpec], models: Mapping[str, Model], options: Options
 ) -> Data:
     """Return what `run.started` says."""
+    return {
+        "crew": crew.name,
+        "target": options.target or None,
+        **({"queue": options.queue} if options.queue else {}),
+        "inputs": inputs,
+        **described(crew, specs, models),
+        "limits": options.limits.over(crew.limits).over(CREW_LIMITS).caps(),
+        "given": options.limits.caps(),
+        "crewkit": crewkit.__version__,
+        "cwd": str(Path.cwd()),
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+    }
+
+
+def described(crew: Crew, specs: Mapping[str, ModelSpec], models: Mapping[str, Model]) -> Data:
+    """Return what `run.started` says of the crew, and a fork or resume where that changed."""
 
     def named(path: str, spec: ModelSpec) -> Any:
         if isinstance(spec, str):
@@ -202,12 +232,8 @@ def beginning(
         return {"name": models[path].name}
 
     return {
-        "crew": crew.name,
-        "target": options.target or None,
-        **({"queue": options.queue} if options.queue else {}),
-        "inputs": inputs,
         "models": {path: named(path, spec) for path, spec in specs.items()},
-        "definitions": {job.name: job.definition for job in crew.plan.jobs.values()},
+        "definitions": crew.plan.definitions,
         "tasks": [
             {
                 "name": job.name,
@@ -224,10 +250,4 @@ def beginning(
             {"role": a.role, "goal": a.goal, "tools": [tool.name for tool in a.tools]}
             for a in _agents(crew).values()
         ],
-        "limits": options.limits.over(crew.limits).over(CREW_LIMITS).caps(),
-        "given": options.limits.caps(),
-        "crewkit": crewkit.__version__,
-        "cwd": str(Path.cwd()),
-        "pid": os.getpid(),
-        "host": socket.gethostname(),
     }

@@ -5,23 +5,26 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from crewkit.agents.agent import ModelSpec
 from crewkit.agents.output import as_json
 from crewkit.core.clock import Clock, timestamp
 from crewkit.core.events import Event
-from crewkit.core.limits import Limits
+from crewkit.crew.changes import Settled, settle
 from crewkit.crew.conclude import conclude, recalled
 from crewkit.crew.crew import Crew
 from crewkit.crew.episode import Episodes
+from crewkit.crew.history import active_seconds, capped, ending, own, refuse_cancelled
+from crewkit.crew.history import beginning as beginning_of
 from crewkit.crew.memory import check_knowledge, run_memory
 from crewkit.crew.opened import Opened
 from crewkit.crew.options import Options
-from crewkit.crew.prepare import beginning, check_inputs, model_specs, pinned, resolve_models
+from crewkit.crew.prepare import beginning, check_inputs, described, model_specs, pinned, resolve_models
 from crewkit.crew.result import Result
 from crewkit.crew.session import Session, services_of, spent_before
 from crewkit.crew.stay import stay
@@ -30,10 +33,10 @@ from crewkit.errors import (
     CrewkitError,
     InputError,
     LimitExceeded,
-    ReplayError,
     RunError,
 )
 from crewkit.journal.base import Journal
+from crewkit.journal.forget import standing
 from crewkit.journal.run import Run, new_run_id
 from crewkit.models.base import Model
 from crewkit.models.route import RECOVERY, Health
@@ -56,6 +59,8 @@ class Turn:
     options: Options
     history: Sequence[Event]
     """What happened before."""
+    forgets: Sequence[str] = ()
+    """From where on it counts no longer."""
 
 
 async def start(crew: Crew, inputs: Mapping[str, Any], options: Options | None = None) -> Result:
@@ -83,16 +88,20 @@ async def resume(crew: Crew, name: str, options: Options | None = None) -> Resul
         id = await opened.call(opened.journal.find, name)
         lease = await opened.take(id)
         history = await opened.call(lambda: list(opened.journal.events(id)))
-        _refuse_damaged(id, history)
-        begun = _beginning(id, history)
+        begun = beginning_of(id, history)
         if begun["crew"] != crew.name:
             raise InputError(f"Run {id} is a run of '{begun['crew']}', not of '{crew.name}'.")
-        run = opened.run(lease, history)
-        ended = _ending(history)
-        if ended is not None and ended["status"] == "completed":
+        refuse_cancelled(id, history)
+        ended = ending(id, history)
+        complete = ended is not None and ended["status"] == "completed"
+        settled = Settled()
+        if not complete or options.changed != "stop":
+            recorded, again = begun["definitions"], options.repeat_effects
+            settled = settle(id, crew.plan, recorded, history, options.changed, may_repeat=again)
+        run = opened.run(lease, history, settled.forgets)
+        if ended is not None and complete and not (settled.forgets or _added(settled)):
             return recalled(crew, id, run.finished, ended)
-        _refuse_cancelled(id, history, ended)
-        turn = await _go_on(crew, run, begun, opened, options, history)
+        turn = await _go_on(crew, run, begun, opened, options, history, settled)
         result = await _carry_on(turn)
     return await stay(crew, result, options)
 
@@ -121,26 +130,52 @@ async def _begin(crew: Crew, given: Data, opened: Opened, options: Options) -> T
 
 
 async def _go_on(
-    crew: Crew, run: Run, begun: Data, opened: Opened, options: Options, history: Sequence[Event]
+    crew: Crew,
+    run: Run,
+    begun: Data,
+    opened: Opened,
+    options: Options,
+    history: Sequence[Event],
+    settled: Settled,
 ) -> Turn:
     """Make ready what carries the run on, and record that it is."""
     given = check_inputs(crew, begun["inputs"])
-    options = replace(options, limits=options.limits.over(_capped(history)))
-    changed = _changed(crew, run, begun)
+    options = replace(options, limits=options.limits.over(capped(history)))
     specs = model_specs(crew, options)
-    specs = specs if options.model else pinned(specs, begun["models"])
+    if not options.model:
+        specs = pinned(specs, begun["models"], [p for p, change in settled.changes.items() if change.model])
     health = Health(options.clock)
     models = resolve_models(crew, specs, options, health)
     await opened.call(_learn, crew, opened.journal, health, options.clock)
-    data = {
+    run.record("run.resumed", data=_told(crew, specs, models, options, settled))
+    return Turn(crew, run, given, models, opened, options, history, settled.forgets)
+
+
+def _told(
+    crew: Crew,
+    specs: Mapping[str, ModelSpec],
+    models: Mapping[str, Model],
+    options: Options,
+    settled: Settled,
+) -> Data:
+    """Return what `run.resumed` and `run.forked` say."""
+    data: Data = {
         "pid": os.getpid(),
         "host": socket.gethostname(),
-        "changed": changed,
+        "changed": settled.told(),
         "limits": options.limits.caps(),
         **({"queue": options.queue} if options.queue else {}),
+        **({"forgets": list(settled.forgets)} if settled.forgets else {}),
+        **({"repeats": [str(effect) for effect in settled.repeats]} if settled.repeats else {}),
     }
-    run.record("run.resumed", data=data)
-    return Turn(crew, run, given, models, opened, options, history)
+    if settled.changes or options.model:
+        data |= {**described(crew, specs, models), "definitions": settled.definitions}
+    return data
+
+
+def _added(settled: Settled) -> list[str]:
+    """Return the tasks that a completed run does not know."""
+    return [path for path, change in settled.changes.items() if change.what == "added" and "/" not in path]
 
 
 async def stream(
@@ -182,13 +217,14 @@ async def _carry_on(turn: Turn) -> Result:
     crew, run, options, history = turn.crew, turn.run, turn.options, turn.history
     begun = run.clock.monotonic()
     memory = run_memory(crew, run, turn.opened.memory, turn.inputs, history)
-    services = services_of(run, crew.breaker, options, history)
-    session = Session(run, options, turn.models, memory, turn.inputs, services, spent_before(history))
+    mine, counted = own(run.id, history), standing(history, turn.forgets).events
+    services = services_of(run, crew.breaker, options, counted)
+    session = Session(run, options, turn.models, memory, turn.inputs, services, spent_before(mine))
     if memory.lasts:
-        session.episodes = Episodes(memory, history)
+        session.episodes = Episodes(memory, counted)
         run.listeners.append(session.episodes.see)
     walk = Walk(session, crew, turn.inputs, limits=options.limits.over(crew.limits))
-    before = active_seconds(history)
+    before = active_seconds(mine)
     timer = _deadline(session, walk, before)
     watching = asyncio.create_task(_watch(session))
     try:
@@ -249,76 +285,3 @@ async def _watch(session: Session) -> None:
 def _name(error: CrewkitError, run_id: str) -> None:
     if isinstance(error, RunError) and not error.run_id:
         error.run_id = run_id
-
-
-# Resuming
-
-
-def _refuse_damaged(id: str, history: Sequence[Event]) -> None:
-    """Refuse what cannot be read to its end: calls may have been finished there, and effects have happened."""
-    damaged = next((event.data for event in history if event.type == "journal.damaged"), None)
-    if damaged is not None:
-        raise InputError(
-            f"Run {id} cannot be read on after event {damaged['after']}: {damaged['why']}. Nobody can tell what was "
-            f"done after it, so it is not carried on. Read what there is (crewkit show {id}) and start a new run."
-        )
-
-
-def _beginning(id: str, history: Sequence[Event]) -> Data:
-    begun = next((event.data for event in history if event.type == "run.started"), None)
-    if begun is None:
-        raise InputError(f"Run {id} has no beginning in the journal, so it cannot be carried on.")
-    return begun
-
-
-def _refuse_cancelled(id: str, history: Sequence[Event], ended: Data | None) -> None:
-    if ended is not None and ended["status"] == "cancelled":
-        raise InputError(f"Run {id} was cancelled for good: {ended['why']} Start a new run.")
-    signals = (event.data for event in history if event.type == "run.signal")
-    cancel = next((signal for signal in signals if signal["signal"] == "cancel"), None)
-    if cancel is not None:
-        by = cancel.get("by") or "somebody"
-        raise InputError(f"Run {id} was cancelled by {by}, and died before it heard of it. Start a new run.")
-
-
-def _ending(history: Sequence[Event]) -> Data | None:
-    last = next((e for e in reversed(history) if e.type in ("run.finished", "run.resumed")), None)
-    return last.data if last is not None and last.type == "run.finished" else None
-
-
-def _capped(history: Sequence[Event]) -> Limits:
-    """Return the caps that were given with the run or a resume of it: they hold until another is given."""
-    limits = Limits()
-    for event in history:
-        match event.type:
-            case "run.started":
-                limits = Limits(**event.data.get("given", {}))
-            case "run.resumed":
-                limits = Limits(**event.data.get("limits", {})).over(limits)
-            case _:
-                pass
-    return limits
-
-
-def _changed(crew: Crew, run: Run, begun: Data) -> list[str]:
-    """Return the finished tasks whose definition changed since; refuse where an unfinished one did."""
-    recorded: Data = begun["definitions"]
-    today = {job.name: job.definition for job in crew.plan.jobs.values()}
-    names = [name for name in {**recorded, **today} if recorded.get(name) != today.get(name)]
-    unfinished = [name for name in names if name not in run.finished]
-    if unfinished:
-        raise ReplayError(
-            f"Run {run.id} cannot be carried on: the crew changed since it began, and these tasks are not finished: "
-            f"{', '.join(unfinished)}. Put the old definition back and resume, or start a new run."
-        )
-    return names
-
-
-def active_seconds(history: Iterable[Event]) -> float:
-    """Return how long a run was worked on so far, over all processes; waiting between them does not count."""
-    spans: dict[str, tuple[float, float]] = {}
-    for event in history:
-        if event.type not in ("approval.decided", "run.signal"):
-            first, last = spans.get(event.seg, (event.t, event.t))
-            spans[event.seg] = (min(first, event.t), max(last, event.t))
-    return sum(last - first for first, last in spans.values())

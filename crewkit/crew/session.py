@@ -14,7 +14,6 @@ from crewkit.crew.episode import Episodes
 from crewkit.crew.memory import RunMemory
 from crewkit.crew.options import Options
 from crewkit.errors import LimitExceeded
-from crewkit.journal.forget import standing
 from crewkit.journal.run import Run
 from crewkit.models.base import Model
 from crewkit.resilience.breaker import Breaker
@@ -130,5 +129,5 @@ def services_of(run: Run, breaker: Breaker | None, options: Options, history: It
         run.record(type, data=data, once=False)
 
     services = Services(run.clock, record, workflow=breaker, places=options.places)
-    services.restore(standing(history).events)
+    services.restore(history)
     return services

@@ -27,6 +27,7 @@ from crewkit.crew.check import Check, decide
 from crewkit.crew.compile import Job, Plan
 from crewkit.crew.compile import fill as fill_in
 from crewkit.crew.crew import Crew
+from crewkit.crew.definition import digest
 from crewkit.crew.iteration import PREVIOUS, REASON, Iteration
 from crewkit.crew.repeat import repeated
 from crewkit.crew.session import Session
@@ -147,7 +148,11 @@ class Walk:
         try:
             if job.when is not None and (why := await self._unmet(job, job.when, path)):
                 return self._skip(job, path, why, final=True)
-            started = {"agent": job.worker, "needs": list(job.needs), "definition": job.definition}
+            started = {
+                "agent": job.worker,
+                "needs": list(job.needs),
+                "definition": digest(self.plan.definitions[job.name]),
+            }
             if job.assigned:
                 started["assigned"] = job.assigned
             self.run.record("task.started", path, started, task=path, agent=job.worker)

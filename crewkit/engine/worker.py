@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from crewkit.crew.changes import compare
 from crewkit.crew.crew import Crew
 from crewkit.crew.load import load
 from crewkit.crew.options import Options
@@ -17,6 +18,7 @@ from crewkit.crew.run import give_up, resume
 from crewkit.engine.port import Engine, Job, NotHere
 from crewkit.errors import CrewkitError, DefinitionError, InputError, JournalError, ReplayError, RunBusy
 from crewkit.journal.base import Journal
+from crewkit.journal.read import beginning
 
 Data = dict[str, Any]
 
@@ -149,8 +151,8 @@ class Worker:
 
     def _beginning(self, run: str) -> Data:
         """Return how a run began, where it is one of ours."""
-        events = list(self._journal.events(run, types=("run.started", "run.resumed")))
-        begun = events[0].data if events else {}
+        events = list(self._journal.events(run, types=("run.started", "run.forked", "run.resumed")))
+        begun = beginning(events)
         queue = (events[-1].data.get("queue") if events else "") or begun.get("cwd")
         if not begun.get("target") or queue != self._queue:
             raise NotHere("")
@@ -171,5 +173,4 @@ class Worker:
 
 
 def _changed(crew: Crew, begun: Data) -> bool:
-    today = {job.name: job.definition for job in crew.plan.jobs.values()}
-    return today != begun["definitions"]
+    return bool(compare(begun["definitions"], crew.plan.definitions))

@@ -107,7 +107,7 @@ def test_a_changed_crew_is_noticed_and_named(run, folder):
     crew.write_text(crew.read_text().replace("Look up {topic}.", "Look {topic} up."))
     code, _, err = run("resume", "@last")
     assert code == 2
-    assert "not finished: find" in err
+    assert "not finished:\n  find: " in err
 
 
 def test_a_missing_input_is_found_before_anything_runs(run, folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 
 import pytest
 from pydantic import BaseModel
@@ -100,7 +101,7 @@ async def test_a_changed_task_that_is_not_finished_stops_the_resume_by_name(make
     result = await crew.run({}, make_options())
     changed = Crew([first, Task("second", "Write well.", agent=broken, needs=[first])])
     with pytest.raises(
-        ReplayError, match=r"these tasks are not finished: second\. Put the old definition back"
+        ReplayError, match=r"these tasks are not finished:\n  second: prompt \(description\)\nPut the old"
     ):
         await changed.resume(result.run_id, make_options())
 
@@ -122,7 +123,7 @@ async def test_a_changed_task_that_is_finished_is_only_noted(make_options, runs)
     resumed = await crew("Write well.").resume(result.run_id, make_options())
     assert dict(resumed.outputs) == {"first": "one", "second": "two"}
     (event,) = [e for e in runs.events(result.run_id) if e.type == "run.resumed"]
-    assert event.data["changed"] == ["first"]
+    assert event.data["changed"] == {"first": "prompt (description)"}
 
 
 async def test_what_was_recorded_last_is_kept(make_options, runs):
@@ -132,11 +133,12 @@ async def test_what_was_recorded_last_is_kept(make_options, runs):
     assert [event.data for event in runs.events("r-1")] == [{"text": "x"}]
 
 
-async def test_a_divergence_names_the_run_and_the_path(make_options):
+async def test_a_divergence_names_the_run_and_the_path(make_options, runs):
     model = ScriptedModel([ModelError("down")])
     agent = Agent("A", "Write about {topic}.", model=model)
     crew = Crew([Task("t", "Write.", agent=agent)], inputs=["topic"])
     result = await crew.run({"topic": "x"}, make_options())
+    as_older_versions_wrote(runs, result.run_id)
     colder = Agent("A", "Write about {topic}.", model=model, max_tokens=100)
     with pytest.raises(
         ReplayError, match=rf"Run {result.run_id} at t/1/model: the journal recorded another request"
@@ -144,6 +146,15 @@ async def test_a_divergence_names_the_run_and_the_path(make_options):
         await Crew([Task("t", "Write.", agent=colder)], inputs=["topic"]).resume(
             result.run_id, make_options()
         )
+
+
+def as_older_versions_wrote(runs: SqliteJournal, run: str) -> None:
+    """Leave one hash of each definition, by which nobody can tell what changed."""
+    db = sqlite3.connect(runs.path)
+    told = "json_set(data, '$.definitions', json('{\"t\": \"a hash\"}'))"
+    db.execute(f"UPDATE events SET data = {told} WHERE run = ? AND type = 'run.started'", (run,))
+    db.commit()
+    db.close()
 
 
 async def test_another_crew_and_an_unknown_run_are_input_errors(make_options):

@@ -49,6 +49,8 @@ COMMANDS: dict[str, dict[str, Entry]] = {
     "Look": {
         "runs": Entry("runs", "List the runs."),
         "show": Entry("show", "Read a run's transcript."),
+        "view": Entry("view", "Look at runs in a browser, and decide there."),
+        "export": Entry("export", "Write a run as a page, JSON or traces."),
         "diff": Entry("diff", "Show where two runs differ."),
         "stats": Entry("stats", "Count over runs: tokens, cost, tools, approvals."),
         "memory": Entry("memory", "Look into memory, add documents to it, forget."),

@@ -57,7 +57,7 @@ class Brief(BaseModel):
 _calls: dict[str, int] = {}
 
 
-@tool(effects="read", max_chars=900)
+@tool(effects="read", max_tokens=225)
 async def search_web(query: str, limit: int = 5) -> list[dict[str, str]]:
     """Find recent pages about a query."""
     await asyncio.sleep(2 * PACE)

@@ -1,0 +1,127 @@
+"""A real browser, a run with nearly everything in it, and a page opened with the network watched."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crewkit.core.events import Event
+from crewkit.crew.options import Options
+from crewkit.journal.decide import decide, questions
+from crewkit.journal.sqlite import SqliteJournal
+from crewkit.memory.semantic import SemanticMemory
+from crewkit.web.export import as_html
+
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--no-first-run"),
+]
+
+
+def _launch() -> Any:
+    """Load the crew beside this file."""
+    place = Path(__file__).with_name("launch.py")
+    spec = importlib.util.spec_from_file_location("launch", place)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def launched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SqliteJournal, str]]:
+    """A run of the launch crew that paused for a person and was resumed."""
+    home = tmp_path_factory.mktemp("launch")
+    with SqliteJournal(home / "journal.db") as journal:
+        memory = SemanticMemory(home / "memory", embedder=None)
+        options = Options(journal=journal, environ={}, memory=memory, target="launch.py")
+        crew = _launch().crew()
+        paused = asyncio.run(crew.run({"product": "the seal pump"}, options))
+        assert paused.status == "paused"
+        [question] = questions(journal, paused.run_id)
+        decide(journal, question, "approve", "Only on the news channel.")
+        assert asyncio.run(crew.resume(paused.run_id, options)).status == "completed"
+        yield journal, paused.run_id
+
+
+@pytest.fixture
+def events(launched: tuple[SqliteJournal, str]) -> list[Event]:
+    journal, run = launched
+    return list(journal.events(run))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Debian's chromium, driven by Playwright."""
+    program = shutil.which("chromium")
+    if program is None:
+        missing = "there is no chromium on this machine: apt-get install chromium"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Watched:
+    """A page, and all that it did besides showing something."""
+
+    page: Any
+    requests: list[str] = field(default_factory=list[str])
+    complaints: list[str] = field(default_factory=list[str])
+
+    def text(self, selector: str) -> str:
+        return self.page.locator(selector).first.inner_text()
+
+
+Open = Callable[..., Watched]
+
+
+@pytest.fixture
+def open_address(browser: Any) -> Iterator[Open]:
+    """Opens an address in a fresh profile."""
+    contexts = []
+
+    def call(address: str, *, width: int = 1280, height: int = 800, scheme: str = "light") -> Watched:
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        contexts.append(context)
+        watched = Watched(context.new_page())
+        watched.page.on("request", lambda request: watched.requests.append(request.url))
+        watched.page.on("pageerror", lambda error: watched.complaints.append(str(error)))
+        watched.page.on(
+            "console",
+            lambda said: watched.complaints.append(said.text) if said.type in ("error", "warning") else None,
+        )
+        watched.page.goto(address)
+        watched.page.wait_for_selector("html[data-ready]", timeout=60_000)
+        return watched
+
+    yield call
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def open_run(open_address: Open, tmp_path: Path) -> Open:
+    """Writes a run's page to a file and opens it."""
+
+    def call(events: list[Event], fragment: str = "", **how: Any) -> Watched:
+        file = tmp_path / "run.html"
+        file.write_bytes(as_html(events, alive=False).encode())
+        return open_address(f"{file.as_uri()}{fragment}", **how)
+
+    return call

@@ -1,0 +1,75 @@
+"""What the page is given."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crewkit.core.events import Event
+from crewkit.journal.read import totals
+from crewkit.journal.tree import tree
+from crewkit.web.data import HEAD, LONGEST, RunData, embedded, event_data, shortened
+from crewkit.web.page import page
+
+_TEXT = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(_TEXT)
+def test_data_in_a_script_opens_and_closes_no_element_and_comes_back_as_it_was(value):
+    text = embedded(value)
+    assert "<" not in text
+    assert json.loads(text) == value
+
+
+def test_a_page_has_one_style_and_one_script_and_allows_nothing_else():
+    text = page({"mode": "file", "title": "</script><script>alert(1)</script>"}, title="<b>", served=False)
+    assert text.count("<script") == 2  # the data and the page's own
+    assert text.count("</script>") == 2
+    assert "<title>&lt;b&gt;</title>" in text
+    head = text[: text.index("<style>")]
+    assert "unsafe" not in head
+    assert "default-src 'none'" in head
+    assert "connect-src" not in head
+
+
+def test_the_tree_is_the_one_that_the_terminal_prints(events):
+    data = RunData.of(events, alive=False)
+    assert {path: node["status"] for path, node in data.nodes.items()} == {
+        node.path: node.status for node in tree(events, alive=False).walk()
+    }
+
+
+def test_figures_add_up_to_those_of_the_run(events):
+    data, used = RunData.of(events, alive=False), totals(events)
+    assert data.nodes[""]["used"][:2] == [used.input_tokens, used.output_tokens]
+    assert data.head["used"]["steps"] == used.steps
+
+
+def test_the_red_path_leads_from_the_run_to_what_failed_and_nowhere_else(events):
+    nodes = RunData.of(events, alive=False).nodes
+    assert [path for path, node in nodes.items() if node.get("red")] == [
+        *("", "german", "german/2", "german/2/guardrail:0")
+    ]
+
+
+def test_a_long_text_is_cut_and_says_where_and_how_long_it_is():
+    event = Event(
+        "r", 1, "tool.finished", "", 0, "s", "a/1/tool:0", data={"full": "x" * (LONGEST + 1), "b": ["y"]}
+    )
+    cut = shortened(event_data(event))
+    assert cut["cut"] == [(["full"], LONGEST + 1)]
+    assert cut["data"] == {"full": "x" * HEAD, "b": ["y"]}
+
+
+def test_what_changed_is_what_is_sent(events):
+    before = RunData.of(events[:-5], alive=True)
+    after = RunData.of(events, alive=False)
+    changed = after.changed(before)
+    assert {**before.nodes, **changed} == after.nodes
+    assert len(changed) < len(after.nodes)

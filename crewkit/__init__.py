@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from crewkit.agents.agent import Agent
     from crewkit.agents.delegate import ask_colleague
     from crewkit.agents.lookback import pin_fact
+    from crewkit.agents.receipts import Receipt
     from crewkit.agents.window import Window
     from crewkit.checks.call import CallContext, check_call
     from crewkit.checks.scope import Grant, Scope
     from crewkit.core.events import Event
+    from crewkit.core.guardrails import Guardrails
     from crewkit.core.limits import Limits
     from crewkit.core.verdict import Allow, Ask, Deny, Revise, Verdict
     from crewkit.crew.crew import Crew, Input
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from crewkit.memory.base import Hit, Record
     from crewkit.memory.semantic import SemanticMemory
     from crewkit.models.route import Capable, Route
+    from crewkit.resilience.breaker import Breaker
+    from crewkit.resilience.retry import Retry
     from crewkit.tools.memory import memory_tools, recall, remember
     from crewkit.tools.tool import Tool, ToolContext, tool, tool_from_schema
 
@@ -47,6 +51,7 @@ _ROOMS = {
     "Agent": "agents.agent",
     "Allow": "core.verdict",
     "Ask": "core.verdict",
+    "Breaker": "resilience.breaker",
     "CallContext": "checks.call",
     "Capable": "models.route",
     "Crew": "crew.crew",
@@ -56,6 +61,7 @@ _ROOMS = {
     "Deny": "core.verdict",
     "Event": "core.events",
     "Grant": "checks.scope",
+    "Guardrails": "core.guardrails",
     "Hit": "memory.base",
     "Input": "crew.crew",
     "InputError": "errors",
@@ -64,10 +70,12 @@ _ROOMS = {
     "Limits": "core.limits",
     "ModelError": "errors",
     "Options": "crew.options",
+    "Receipt": "agents.receipts",
     "Record": "memory.base",
     "ReplayError": "errors",
     "Report": "crew.result",
     "Result": "crew.result",
+    "Retry": "resilience.retry",
     "Revise": "core.verdict",
     "Route": "models.route",
     "RunBusy": "errors",
@@ -95,6 +103,7 @@ __all__ = [
     "Agent",
     "Allow",
     "Ask",
+    "Breaker",
     "CallContext",
     "Capable",
     "Crew",
@@ -104,6 +113,7 @@ __all__ = [
     "Deny",
     "Event",
     "Grant",
+    "Guardrails",
     "Hit",
     "Input",
     "InputError",
@@ -112,10 +122,12 @@ __all__ = [
     "Limits",
     "ModelError",
     "Options",
+    "Receipt",
     "Record",
     "ReplayError",
     "Report",
     "Result",
+    "Retry",
     "Revise",
     "Route",
     "RunBusy",

@@ -8,6 +8,7 @@ from types import NoneType
 
 from crewkit.agents.window import Window
 from crewkit.checks.scope import Scope
+from crewkit.core.guardrails import NONE, Guardrail, Guardrails, as_guardrails
 from crewkit.core.limits import Limits
 from crewkit.errors import DefinitionError, expect
 from crewkit.models.base import Model
@@ -34,6 +35,8 @@ class Agent:
     scope: Scope | None = None
     """Narrows what `tools`, here and in its tasks, grant; and settles which calls a person is asked about."""
     model: ModelSpec = None
+    guardrails: Guardrails | Sequence[Guardrail] = NONE
+    """Over all that the agent does; a plain list is for its outputs."""
     limits: Limits = field(default_factory=Limits)
     """Over all tasks that the agent does in a run."""
     max_tokens: int = 4096
@@ -61,3 +64,4 @@ class Agent:
                 f"{where}: max_tokens={self.max_tokens!r} leaves no room for an answer. Give a number above 0."
             )
         object.__setattr__(self, "tools", as_tools(self.tools, where))
+        object.__setattr__(self, "guardrails", as_guardrails(self.guardrails, where))

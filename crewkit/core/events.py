@@ -37,6 +37,7 @@ does not know; a key that does not apply is left out):
 | `memory.searched` | under the call | `namespace`, `query`, `k`, `where`, `hits` [{id, source, start, end, score, parts {dense, lexical, neighbour, author}, label, run, agent}] |
 | `memory.recalled` | task/0/recall | `query`, `namespace`, `hits` (as above), `chosen` [{id, as: example/warning, why, task}], `text` (that the agent is told), `label`. What became of earlier tasks |
 | `memory.written` | under the call | `namespace`, `count`, `ids`, `sources`; of documents `unchanged`, `removed`, `refused` {source: why}; task/0/episode: what became of the task |
+| `task.escalated` | task/fallback:n | `to` (who tries next), `why`, `answer` and `output` (that were not accepted), `label` |
 | `retry.scheduled` | …/model, …/tool:i | `attempt`, `seconds`, `why`, `route` (of the model table, that failed) |
 | `breaker.changed` | | `tool` (empty: all of the run), `state`: open, half-open, closed; `why`, `until` (RFC 3339, where open) |
 | `limit.exceeded` | | `limit`: tokens, usd, seconds, steps, depth; `level` (whose cap), `why` (used, cap) |

@@ -54,6 +54,12 @@ class Guardrails:
         """Return both, these first."""
         return Guardrails(**{name: (*self.at(name), *other.at(name)) for name in get_args(Point)})
 
+    def within(self) -> Guardrails:
+        """Return those that hold for all that happens inside, however deep."""
+        return Guardrails(
+            arguments=self.arguments, results=self.results, messages=self.messages, memory=self.memory
+        )
+
     def at(self, point: Point) -> tuple[Guardrail, ...]:
         """Return those that stand at a point."""
         return tuple(getattr(self, point))

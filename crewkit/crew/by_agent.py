@@ -9,23 +9,28 @@ from typing import TYPE_CHECKING, Any
 from crewkit.agents.agent import Agent
 from crewkit.agents.conversation import Conversation
 from crewkit.agents.delegate import ask_colleague, for_colleagues
+from crewkit.agents.desk import Desk
 from crewkit.agents.lookback import look_back, pin_fact
-from crewkit.agents.loop import Desk, work
+from crewkit.agents.loop import work
 from crewkit.agents.prompt import UPSTREAM_CHARS, assignment_text, question_text, shorten
 from crewkit.checks.call import CallContext, judge
 from crewkit.checks.scope import Scope, granted
 from crewkit.checks.taint import Proof, origins
-from crewkit.core.label import CREW, NOTHING, USER, Label, label_of, shown
+from crewkit.core.label import CREW, NOTHING, UNKNOWN, USER, Label, label_of, shown
 from crewkit.core.limits import AGENT_LIMITS, TASK_LIMITS, Meter
 from crewkit.core.messages import COORDINATOR, Message
 from crewkit.core.verdict import Allow, Ask, Verdict
 from crewkit.crew.compile import Job
 from crewkit.crew.exchange import give
+from crewkit.crew.guarded import guardrails_of
 from crewkit.crew.iteration import Iteration
+from crewkit.crew.ladder import climb, entered, person, told
 from crewkit.errors import Denied, LimitExceeded, ModelError, RunError
+from crewkit.journal.ask import Question, ask
 from crewkit.models.base import Model
 from crewkit.models.tokens import TokenCounter
 from crewkit.tools.gateway import Gateway
+from crewkit.tools.guard import guard
 from crewkit.tools.running import Wanted
 from crewkit.tools.tool import Tool
 
@@ -79,13 +84,14 @@ class Worker:
                 offered[tool.name] = self._bound(tool)
         counter = TokenCounter(model)
         conversation = Conversation(walk.run, task, agent.role, f"{self.path}/0", agent.window, counter)
+        guardrails = guardrails_of(walk, self.job, agent)
         gateway = Gateway(
             walk.run,
             task,
             agent.role,
             offered,
             lambda wanted: self._judge(wanted, conversation),
-            lambda at, label: walk.context(at, task, agent.role, label),
+            lambda at, label: walk.context(at, task, agent.role, label, guardrails),
             {
                 ask_colleague.name: lambda data, at: self._ask(conversation, data, at),
                 look_back.name: lambda data, at: conversation.look_back(data["query"]),
@@ -94,6 +100,7 @@ class Worker:
             lambda arguments: _label(arguments, conversation),
             lambda tool, arguments: origins(tool, arguments, conversation.texts()),
             walk.services,
+            guardrails,
         )
         meter = Meter("", AGENT_LIMITS, (walk.task_meter(self.job), walk.agent_meter(agent)))
         return Desk(walk.run, self.path, task, agent, model, meter, gateway, conversation, tuple(withheld))
@@ -135,13 +142,30 @@ class Worker:
             self.walk.run.record("round.closed", at, data, task=self.task, agent=role)
             why = f"{why} Your question was not passed on. Give your best answer with what you have."
             return why, CREW
+        if why := await self._kept_back(str(arguments["question"]), f"{at}/question"):
+            return f"Your question was not passed on. {why}", conversation.label
         last = cap is not None and round == cap
         known = self.walk.known(self.job, to)
         text = question_text(role, asked, earlier, self.walk.told, known, last=last)
         label = label_of(text, CREW | USER)
         message = Message("question", role, to, thread, round, text, {"task": self.task, "at": at}, label)
         reply = await self.walk.bus.exchange(message, self._colleague(to, at).answer)
+        if why := await self._kept_back(reply.content, f"{at}/answer"):
+            return f"The answer of {to} is kept from you. {why}", reply.label
         return reply.content, reply.label
+
+    async def _kept_back(self, text: str, path: str) -> str:
+        """Return why a message between agents is not delivered; empty where it is."""
+        walk, task, role = self.walk, self.task, self.agent.role
+        guardrails = guardrails_of(walk, self.job, self.agent).messages
+
+        async def asked(question: str, at: str) -> str:
+            decision = await ask(walk.run, Question(at, "output", question, task, role, {"output": text}))
+            return "" if decision.approved else f"A person said no. {decision.note}".strip()
+
+        context = walk.context(path, task, role, UNKNOWN)
+        seen = await guard(walk.run, guardrails, "messages", text, context, asked)
+        return f"{seen.by}: {seen.objection}" if seen.objection else ""
 
     def _colleague(self, role: str, at: str) -> Worker:
         """Return a colleague at a question of this worker: it gets no tool that the asker may not use."""
@@ -169,36 +193,63 @@ class Worker:
 
 
 async def by_agent(walk: Walk, job: Job, iteration: Iteration) -> Any:
-    """Let an agent do a task; return the output as JSON data."""
-    task, path = job.task, walk.path(job)
-    worker = Worker(
-        walk, job.agent or COORDINATING, job, iteration.path, walk.narrowed(job.scope), walk.depth
-    )
-    steps = task.limits.over(TASK_LIMITS).cap("steps")
-    desk = replace(
-        worker.desk(walk.model(path), job.tools),
-        steps=None if steps is None else int(steps),
-        output=job.output,
-        guardrails=task.guardrails,
-        review=task.question,
-        revisions=task.revisions,
-        summariser=walk.summariser(path),
-    )
+    """Let an agent do a task, or whoever is next on its ladder; return the output as JSON data."""
     text = assignment_text(
         job.name,
-        walk.fill(task.description),
-        walk.fill(task.expected_output),
+        walk.fill(job.task.description),
+        walk.fill(job.task.expected_output),
         walk.told,
         walk.upstream(job),
         job.output.schema,
         None if iteration.number == 1 else _again(job, iteration),
         await walk.earlier(job, iteration.path),
     )
+    number, said = entered(walk, job, iteration.path)
+    while True:
+        try:
+            return await _try(walk, job, iteration, text, number, said)
+        except RunError as error:
+            number += 1
+            said = await climb(walk, job, iteration.path, number, error)
 
-    async def do(content: str) -> tuple[Any, Label]:
-        return await work(desk, content, walk.fill), desk.conversation.label
 
-    return await give(walk, job, iteration, text, do)
+async def _try(walk: Walk, job: Job, iteration: Iteration, text: str, number: int, said: Data) -> Any:
+    """Let the agent of a task, or who is on a rung of its ladder, do it."""
+    if not number:
+        desk = _desk_for(walk, job, iteration.path, job.agent or COORDINATING, job.tools, job.scope)
+        return await give(walk, job, iteration, text, lambda content: _work(walk, desk, content))
+    rung, path = job.ladder[number - 1], f"{iteration.path}/fallback:{number}"
+    if rung.agent is None:
+        output, label = await person(walk, job, path, rung, said)
+        walk.hold(job, label)
+        return output
+    desk = _desk_for(walk, job, path, rung.agent, rung.tools, rung.scope)
+    assigned = told(text, said)
+    role = rung.agent.role
+    return await give(
+        walk, job, iteration, assigned, lambda content: _work(walk, desk, content), to=role, thread=path
+    )
+
+
+def _desk_for(walk: Walk, job: Job, path: str, agent: Agent, tools: tuple[Tool, ...], scope: Scope) -> Desk:
+    """Lay out what an agent does a task with."""
+    task = job.task
+    worker = Worker(walk, agent, job, path, walk.narrowed(scope), walk.depth)
+    steps = task.limits.over(TASK_LIMITS).cap("steps")
+    return replace(
+        worker.desk(walk.model(path), tools),
+        steps=None if steps is None else int(steps),
+        output=job.output,
+        guardrails=guardrails_of(walk, job, agent).output,
+        requires=task.requires_tools,
+        review=task.question,
+        revisions=task.revisions,
+        summariser=walk.summariser(walk.path(job)),
+    )
+
+
+async def _work(walk: Walk, desk: Desk, content: str) -> tuple[Any, Label]:
+    return await work(desk, content, walk.fill), desk.conversation.label
 
 
 def _label(arguments: Data, conversation: Conversation) -> Label:

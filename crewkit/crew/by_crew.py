@@ -39,7 +39,10 @@ async def by_crew(walk: Walk, job: Job, iteration: Iteration) -> Any:
     inner = walk.inside(job, iteration.path, crew, inputs, labels, _limits(walk, job, crew))
 
     async def run(_content: str) -> tuple[Any, Label]:
-        output = _output(crew, await inner.in_time())
+        outcomes = await inner.in_time()
+        if inner.refused is not None:
+            raise inner.refused
+        output = _output(crew, outcomes)
         try:
             return job.output.dump(job.output.load(output)), join(map(inner.label, crew.plan.final))
         except WrongAnswer as error:

@@ -16,7 +16,9 @@ from crewkit.core.messages import COORDINATOR
 from crewkit.crew.bind import Known, bind_crew, bind_function, bind_parameters, known_names
 from crewkit.crew.check import Check, bind_check
 from crewkit.crew.definition import Parts, definitions
+from crewkit.crew.guarded import check_fallbacks, check_guardrails
 from crewkit.crew.iteration import NAMES, OUTPUT
+from crewkit.crew.ladder import Rung, ladder_of
 from crewkit.errors import DefinitionError, RunError, did_you_mean, expect
 from crewkit.tools.tool import Tool, as_tools
 
@@ -52,6 +54,8 @@ class Job:
     """For a function or a crew: parameter to the task or input that fills it."""
     when: Check | None = None
     until: Check | None = None
+    ladder: tuple[Rung, ...] = ()
+    """Who tries when the agent's work is not accepted."""
 
     @cached_property
     def needs(self) -> tuple[str, ...]:
@@ -126,6 +130,9 @@ def compile_crew(crew: Crew) -> Plan:
         job = _job(tasks[name], graph[name], crew, inputs)
         jobs[name] = _conditioned(job, jobs, inputs)
     _scopes(crew, jobs)
+    check_guardrails(crew, agents, inputs)
+    for agent in agents.values():
+        check_fallbacks(agent.tools, f"Agent '{agent.role}'", "it")
     needed = {need for needs in graph.values() for need in names_in(needs)}
     return Plan(jobs, inputs, agents, tuple(name for name in tasks if name not in needed))
 
@@ -186,7 +193,8 @@ def _input(name: str, declared: Input, where: str) -> None:
 
 def _agents(crew: Crew) -> dict[str, Agent]:
     agents: dict[str, Agent] = {}
-    for agent in [*crew.agents, *(task.agent for task in crew.tasks if task.agent)]:
+    rungs = (each for task in crew.tasks for each in task.fallback if isinstance(each, Agent))
+    for agent in [*crew.agents, *(task.agent for task in crew.tasks if task.agent), *rungs]:
         if not isinstance(agent, Agent):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise DefinitionError(f"Crew '{crew.name}': {agent!r} is not an Agent.")
         held = agents.setdefault(agent.role, agent)
@@ -275,10 +283,14 @@ def _job(task: Task[Any], joins: tuple[Need, ...], crew: Crew, inputs: Mapping[s
         scope = granted(tools, *(scope and scope.held_by(holder) for scope, holder in held))
         output = Output(task.output_type, where)
         _ = output.schema
-        return Job(task, "agent", joins, task.context_names(), agent, assigned, tools, scope, output, {})
-    if task.tools or task.model:
+        check_fallbacks(tools, where, f"Agent '{agent.role}'")
+        _requires(task, tools, where)
+        ladder = ladder_of(task, agent, crew)
+        context = task.context_names()
+        return Job(task, "agent", joins, context, agent, assigned, tools, scope, output, {}, ladder=ladder)
+    if task.tools or task.model or task.requires_tools or task.fallback:
         raise DefinitionError(
-            f"{where} is done by a function or a crew (`do`), which uses no tools and no model."
+            f"{where} is done by a function or a crew (`do`), which uses no tools, no model and no fallback."
         )
     if isinstance(task.do, Crew):
         arguments = bind_crew(task.do, where, known)
@@ -304,6 +316,16 @@ def _waiting(task: Task[Any], joins: tuple[Need, ...], known: Known) -> Job:
     if callable(wanted):
         arguments, _ = bind_parameters(wanted, f"{where}: wait_for", known)
     return Job(task, "wait", joins, (), None, "", (), Scope(), output, arguments)
+
+
+def _requires(task: Task[Any], tools: tuple[Tool, ...], where: str) -> None:
+    names = [tool.name for tool in tools]
+    for name in task.requires_tools:
+        if name not in names:
+            raise DefinitionError(
+                f"{where} requires '{name}', which is none of its tools.{did_you_mean(str(name), names)} "
+                f"Tools: {', '.join(names) or 'none'}."
+            )
 
 
 def _worker(task: Task[Any], crew: Crew) -> tuple[Agent, str]:

@@ -32,7 +32,7 @@ async def conclude(
     until = min((outcome.until for outcome in waiting if outcome.until), default="")
     waits = tuple(dict.fromkeys(id for outcome in waiting for id in outcome.waits))
     approvals = tuple(dict.fromkeys(id for outcome in outcomes.values() for id in outcome.approvals))
-    status, why = _status(crew, outcomes, session)
+    status, why = _status(crew, outcomes, session, walk.refused)
     result = Result(
         run.id, status, why, report, walk.outputs(), crew.plan.final, used, approvals, waits, until
     )
@@ -78,7 +78,9 @@ def _limit(outcomes: Mapping[str, Outcome], session: Session) -> LimitExceeded |
     return session.limit or next((error for error in stopped if isinstance(error, LimitExceeded)), None)
 
 
-def _status(crew: Crew, outcomes: Mapping[str, Outcome], session: Session) -> tuple[Status, str]:
+def _status(
+    crew: Crew, outcomes: Mapping[str, Outcome], session: Session, refused: Denied | None
+) -> tuple[Status, str]:
     done = sum(outcome.status == "completed" for outcome in outcomes.values())
     kept = f"{done} of {len(outcomes)} task{'' if len(outcomes) == 1 else 's'} completed."
     if capped := [
@@ -92,6 +94,8 @@ def _status(crew: Crew, outcomes: Mapping[str, Outcome], session: Session) -> tu
     ]
     if session.cancelled:
         return "cancelled", f"{session.cancelled} {kept}"
+    if refused:
+        return "denied", f"{_sentence(str(refused))} {kept}"
     limit = _limit(outcomes, session)
     if limit and limit is session.limit:
         return "limit", f"A limit was reached: {_sentence(str(limit))} {kept}"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from crewkit.agents.agent import Agent, ModelSpec
 from crewkit.checks.scope import Scope
 from crewkit.core.events import Event
+from crewkit.core.guardrails import NONE, Guardrail, Guardrails, as_guardrails
 from crewkit.core.limits import Limits
 from crewkit.crew.task import Task
 from crewkit.errors import expect
@@ -71,6 +72,8 @@ class Crew:
     limits: Limits = field(default_factory=Limits)
     scope: Scope | None = None
     """Narrows what everyone in the crew may do."""
+    guardrails: Guardrails | Sequence[Guardrail] = NONE
+    """Over all that happens in the crew; a plain list is for what it comes to."""
     breaker: Breaker | None = WORKFLOW
     """When all tools of a run are left alone for a while: failures of this many calls, of different tools too."""
     memory: str | None = None
@@ -97,6 +100,7 @@ class Crew:
         object.__setattr__(self, "knowledge", tuple(str(path) for path in given))
         object.__setattr__(self, "tasks", tuple(self.tasks))
         object.__setattr__(self, "agents", tuple(self.agents))
+        object.__setattr__(self, "guardrails", as_guardrails(self.guardrails, where))
         object.__setattr__(self, "_plan", compile_crew(self))
 
     @property

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from crewkit.agents.agent import Agent, ModelSpec
 from crewkit.agents.delegate import ask_colleague
 from crewkit.checks.scope import Scope
+from crewkit.core.guardrails import as_guardrails
 from crewkit.core.messages import canonical, fingerprint
 from crewkit.crew.code import code_hash
 from crewkit.tools.tool import Tool
@@ -75,9 +76,10 @@ def _parts(job: Job, plan: Plan) -> Iterator[tuple[str, str]]:
     for field in fields(task):
         if field.name not in _TASK:
             yield field.name, code_hash(getattr(task, field.name))
-    if task.guardrails:
-        yield "guardrails", fingerprint(*(_name(guardrail) for guardrail in task.guardrails))
-    for guardrail in task.guardrails:
+    guardrails = as_guardrails(task.guardrails, "").all()
+    if guardrails:
+        yield "guardrails", fingerprint(*(_name(guardrail) for guardrail in guardrails))
+    for guardrail in guardrails:
         yield f"code.{_name(guardrail)}", code_hash(guardrail)
     for name, check in (("when", job.when), ("until", job.until)):
         if check is not None:

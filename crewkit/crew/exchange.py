@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from crewkit.agents.loop import look
+from crewkit.agents.desk import Rejected
 from crewkit.agents.prompt import shorten
 from crewkit.coordinator.bus import assignment
-from crewkit.core.label import Label
+from crewkit.core.label import UNKNOWN, Label
 from crewkit.core.messages import Message
 from crewkit.crew.compile import Job
+from crewkit.crew.guarded import guardrails_of
 from crewkit.crew.iteration import Iteration
 from crewkit.errors import (
     CrewkitError,
@@ -23,6 +24,7 @@ from crewkit.errors import (
     ToolError,
 )
 from crewkit.journal.ask import Question, ask
+from crewkit.tools.guard import guard
 
 if TYPE_CHECKING:
     from crewkit.crew.walk import Walk
@@ -31,7 +33,14 @@ Data = dict[str, Any]
 
 
 async def give(
-    walk: Walk, job: Job, iteration: Iteration, text: str, do: Callable[[str], Awaitable[tuple[Any, Label]]]
+    walk: Walk,
+    job: Job,
+    iteration: Iteration,
+    text: str,
+    do: Callable[[str], Awaitable[tuple[Any, Label]]],
+    *,
+    to: str = "",
+    thread: str = "",
 ) -> Any:
     """Assign a task over the bus; return the output that the report brings, as JSON data.
 
@@ -41,7 +50,10 @@ async def give(
         iteration: The iteration that is begun; its path is the thread.
         text: The assignment; in it, what is not trusted is fenced.
         do: Does what the assignment that arrived says, and returns the output as JSON data, and its label.
+        to: Who does it, where it is not the task's own worker.
+        thread: The thread, where it is not the iteration's.
     """
+    worker = to or job.worker
 
     async def answering(received: Message) -> Message:
         try:
@@ -49,14 +61,12 @@ async def give(
         except (JournalError, ReplayError):
             raise
         except CrewkitError as error:
-            return _failure(job.worker, received, error)
+            return _failure(worker, received, error)
         said = shorten(job.output.text(output), 2_000)
         data = {"task": iteration.task, "output": output}
-        return Message(
-            "report", job.worker, received.sender, received.thread, received.round, said, data, label
-        )
+        return Message("report", worker, received.sender, received.thread, received.round, said, data, label)
 
-    given = assignment(job.worker, iteration.path, text, iteration.task)
+    given = assignment(worker, thread or iteration.path, text, iteration.task)
     reply = await walk.bus.exchange(given, answering)
     if reply.kind != "report":
         raise _raised(reply)
@@ -68,8 +78,14 @@ def _failure(sender: str, received: Message, error: CrewkitError) -> Message:
     told: Data = {"type": type(error).__name__, "message": str(error)}
     if isinstance(error, LimitExceeded):
         told |= {"limit": error.limit, "level": error.level}
+    label = UNKNOWN
+    if isinstance(error, Rejected):
+        told |= {"answer": error.answer, "output": error.output}
+        label = error.label
     data = {"task": received.data["task"], "error": told}
-    return Message("failure", sender, received.sender, received.thread, received.round, str(error), data)
+    return Message(
+        "failure", sender, received.sender, received.thread, received.round, str(error), data, label
+    )
 
 
 def _raised(failure: Message) -> CrewkitError:
@@ -77,6 +93,8 @@ def _raised(failure: Message) -> CrewkitError:
     data = failure.data["error"]
     if data["type"] == "LimitExceeded":
         return LimitExceeded(data["message"], limit=data["limit"], level=data["level"])
+    if data["type"] == "Rejected":
+        return Rejected(data["message"], answer=data["answer"], output=data["output"], label=failure.label)
     kinds: dict[str, type[CrewkitError]] = {
         "ModelError": ModelError,
         "ToolError": ToolError,
@@ -95,25 +113,24 @@ async def accept(walk: Walk, job: Job, iteration: Iteration, output: Any) -> Any
         Waiting: A person has to decide first.
     """
     path = f"{iteration.path}/1"
-    for i, guardrail in enumerate(job.task.guardrails):
-        said = await walk.run.verdict(
-            f"{path}/guardrail:{i}",
-            lambda guardrail=guardrail: look(guardrail, job.output.load(output)),
-            task=iteration.task,
-            agent=job.worker,
-        )
-        if said["verdict"] == "ask":
-            await _review(walk, job, f"{path}/guardrail:{i}", said["why"], output)
-        elif said["verdict"] != "allow":
-            raise Denied(f"The guardrail '{said['guardrail']}' refused the result: {said['why']}")
-    if job.task.question:
-        await _review(walk, job, path, job.task.question, output)
+    guardrails = guardrails_of(walk, job, None)
+    context = walk.context(path, iteration.task, job.worker, walk.label(job.name))
+
+    async def asked(question: str, at: str) -> str:
+        return await _review(walk, job, at, question, output)
+
+    seen = await guard(walk.run, guardrails.output, "output", job.output.load(output), context, asked)
+    if seen.objection:
+        raise Denied(f"The guardrail '{seen.by}' refused the result: {seen.objection}")
+    if job.task.question and (why := await _review(walk, job, path, job.task.question, output)):
+        raise Denied(why)
     return output
 
 
-async def _review(walk: Walk, job: Job, path: str, question: str, output: Any) -> None:
+async def _review(walk: Walk, job: Job, path: str, question: str, output: Any) -> str:
+    """Return why a person does not accept a result; empty where they do."""
     asked = Question(path, "output", question, walk.path(job), job.worker, {"output": output})
     decision = await ask(walk.run, asked)
-    if not decision.approved:
-        why = decision.note or "no reason given"
-        raise Denied(f"A person did not accept the result of '{job.name}': {why}")
+    if decision.approved:
+        return ""
+    return f"A person did not accept the result of '{job.name}': {decision.note or 'no reason given'}"

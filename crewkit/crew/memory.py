@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -197,6 +197,8 @@ class TaskMemory:
     agent: str
     label: Label
     """The join of what the call was given and of what it recalled so far; what it adds has it too."""
+    guard: Callable[[Sequence[Record]], Awaitable[None]] | None = field(default=None, init=False)
+    """Refuses what must not be remembered."""
     _added: int = field(default=0, init=False)
 
     async def add(self, records: Sequence[Record], *, namespace: str = "") -> list[str]:
@@ -208,6 +210,8 @@ class TaskMemory:
         self.of.allow(self.path, records)
         where = self.of.filled(namespace) if namespace else self.of.own
         clean = [self._signed(record) for record in records]
+        if self.guard is not None:
+            await self.guard(clean)
         ids = await self.of.memory.add(clean, namespace=where)
         sources = sorted({record.source for record in clean if record.source})
         data = {"namespace": where, "count": len(ids), "ids": ids[:SHOWN], "sources": sources[:SHOWN]}

@@ -16,6 +16,7 @@ from crewkit.core.limits import CREW_LIMITS
 from crewkit.core.messages import COORDINATOR
 from crewkit.crew.compile import Job
 from crewkit.crew.crew import REQUIRED, Crew
+from crewkit.crew.ladder import models
 from crewkit.crew.options import Options
 from crewkit.errors import DefinitionError, InputError, RunError, did_you_mean
 from crewkit.models.base import Model
@@ -72,6 +73,7 @@ def model_specs(
     for job in crew.plan.jobs.values():
         if job.kind == "agent" and job.agent is not None:
             specs[prefix + job.name] = job.task.model or job.agent.model or base
+            specs |= {f"{prefix}{job.name}{end}": spec or base for end, spec in models(job)}
             if job.agent.window.model:
                 specs[f"{prefix}{job.name}@summary"] = job.agent.window.model
         elif isinstance(job.task.do, Crew):

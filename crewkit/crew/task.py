@@ -15,9 +15,12 @@ from typing_extensions import TypeVar
 from crewkit.agents.agent import Agent, ModelSpec
 from crewkit.checks.scope import Scope
 from crewkit.coordinator.graph import AnyOf, Need
+from crewkit.core.guardrails import NONE, Guardrail, Guardrails, as_guardrails
 from crewkit.core.limits import Limits
-from crewkit.core.verdict import Verdict
+from crewkit.core.verdict import Ask, Verdict
 from crewkit.errors import DefinitionError, expect
+from crewkit.models.base import Model
+from crewkit.models.route import Capable
 from crewkit.tools.tool import Tool, as_tools
 
 if TYPE_CHECKING:
@@ -25,10 +28,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", default=str)
 V = TypeVar("V")
-
-Guardrail = Callable[[Any], Verdict | str | Awaitable[Verdict | str | None] | None]
-"""Looks at a task's output. `None` or `Allow()`: good. A sentence or `Revise(...)`: do it again, better.
-`Deny(...)`: the task fails. `Ask(...)`: a person decides."""
 
 When = str | Callable[..., bool | str | Verdict | Awaitable[bool | str | Verdict]]
 """Says whether a task is done at all. A text, or a function whose parameters are filled by name from the inputs and
@@ -95,8 +94,14 @@ class Task(Generic[T]):
     Where it does not hold, the task is skipped, and what depends on it with it."""
     output_type: type[T] = cast("type[T]", str)  # noqa: RUF009  to type checkers, what is left out is `str`
     """The type of the output: `str`, a pydantic model, a dataclass, `list[str]`, …"""
-    guardrails: Sequence[Guardrail] = ()
-    """Run in order on every output; the first objection sends it back."""
+    guardrails: Guardrails | Sequence[Guardrail] = NONE
+    """Over what is done for it; a plain list is for its output. They are asked in order, and the first objection sends
+    an agent's output back."""
+    requires_tools: Sequence[Tool | str] = ()
+    """Tools that its agent has to call successfully: one that only claims so is told once, then not accepted."""
+    fallback: Sequence[str | Model | Capable | Agent | Ask] = ()
+    """Who tries, one after the other, when an agent's work is not accepted or cannot be done: another model, another
+    agent, or a person, `Ask("Is this good enough?")`."""
     tools: Sequence[Tool] = ()
     """Granted for this task alone, on top of the agent's."""
     scope: Scope | None = None
@@ -201,7 +206,11 @@ class Task(Generic[T]):
     def _check_lists(self, where: str) -> None:
         object.__setattr__(self, "tools", as_tools(self.tools, where))
         object.__setattr__(self, "needs", _sequence(self.needs, where, "needs"))
-        object.__setattr__(self, "guardrails", _sequence(self.guardrails, where, "guardrails"))
+        object.__setattr__(self, "guardrails", as_guardrails(self.guardrails, where))
+        object.__setattr__(self, "fallback", _sequence(self.fallback, where, "fallback"))
+        required = _sequence(self.requires_tools, where, "requires_tools")
+        names = tuple(tool.name if isinstance(tool, Tool) else tool for tool in required)
+        object.__setattr__(self, "requires_tools", names)
         if self.context is not None:
             object.__setattr__(self, "context", _sequence(self.context, where, "context"))
         for need in (*self.alternatives(), *(self.context or ())):
@@ -211,12 +220,6 @@ class Task(Generic[T]):
                 )
         if any(isinstance(need, Alternatives) and not need.tasks for need in self.needs):
             raise DefinitionError(f"{where} needs any_of() of nothing. Name the tasks: any_of(one, other).")
-        for guardrail in self.guardrails:
-            if not callable(guardrail):
-                raise DefinitionError(
-                    f"{where}: the guardrail {guardrail!r:.60} is not a function. Write one that takes the output "
-                    "and returns None, or a sentence about what is wrong."
-                )
 
     @property
     def question(self) -> str:

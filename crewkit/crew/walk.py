@@ -16,6 +16,7 @@ from crewkit.checks.scope import Scope
 from crewkit.coordinator.bus import Bus
 from crewkit.coordinator.schedule import Outcome, Schedule
 from crewkit.core.events import defined
+from crewkit.core.guardrails import NONE, Guardrails, as_guardrails
 from crewkit.core.label import NOTHING, UNKNOWN, USER, Label, shown
 from crewkit.core.limits import AGENT_LIMITS, CREW_LIMITS, TASK_LIMITS, Limits, Meter
 from crewkit.core.messages import COORDINATOR
@@ -28,11 +29,13 @@ from crewkit.crew.compile import Job, Plan
 from crewkit.crew.compile import fill as fill_in
 from crewkit.crew.crew import Crew
 from crewkit.crew.definition import digest
+from crewkit.crew.guarded import admit, admit_crew, guardrails_of, memory_guard
 from crewkit.crew.iteration import PREVIOUS, REASON, Iteration
 from crewkit.crew.repeat import repeated
 from crewkit.crew.session import Session
 from crewkit.errors import (
     CrewkitError,
+    Denied,
     JournalError,
     LimitExceeded,
     ReplayError,
@@ -60,6 +63,7 @@ class Walk:
         limits: Limits,
         parents: tuple[Meter, ...] = (),
         ceiling: Scope | None = None,
+        guardrails: Guardrails = NONE,
         depth: int = 1,
     ) -> None:
         self.plan: Plan = crew.plan
@@ -75,6 +79,8 @@ class Walk:
         self.run = session.run
         self._prefix = prefix
         self._ceiling = ceiling
+        self.guardrails = guardrails + as_guardrails(crew.guardrails, "crew").within()
+        """Those over all that happens here."""
         self.depth = depth
         level = f"crew '{crew.name}'" if prefix else "the run"
         self.meter = Meter(level, replace(self.limits, seconds=None), parents)
@@ -87,6 +93,8 @@ class Walk:
         for name, job in self.plan.jobs.items():
             if (seconds := job.task.longest_wait) is not None:
                 self.run.deadlines[defined(prefix + name)] = seconds
+        self.refused: Denied | None = None
+        """Why the crew did not begin: a guardrail refused its inputs."""
         self._restore()
         self._schedule = Schedule(self.plan.graph(), self._do, skipped=self._skipped)
 
@@ -97,6 +105,22 @@ class Walk:
             n: outcome for n, outcome in self._schedule.outcomes.items() if outcome.status in ended
         }
         self._schedule = Schedule(self.plan.graph(), self._do, skipped=self._skipped)
+        try:
+            await admit_crew(self, self._prefix.removesuffix("/"))
+        except Waiting as waiting:
+            return dict.fromkeys(
+                self.plan.jobs,
+                Outcome(
+                    "waiting",
+                    why=str(waiting),
+                    approvals=waiting.approvals,
+                    waits=waiting.waits,
+                    until=waiting.until,
+                ),
+            )
+        except Denied as refused:
+            self.refused = refused
+            return dict.fromkeys(self.plan.jobs, Outcome("skipped", why=str(refused)))
         self._session.enter(self._schedule)
         try:
             return await self._schedule.run()
@@ -156,6 +180,7 @@ class Walk:
             if job.assigned:
                 started["assigned"] = job.assigned
             self.run.record("task.started", path, started, task=path, agent=job.worker)
+            await admit(self, job)
             return Outcome("completed", *await self._in_time(job, path))
         except Waiting as waiting:
             wake = self.run.wake
@@ -298,7 +323,7 @@ class Walk:
     ) -> Any:
         """Return what fills a parameter: an input, a finished task's output, the context of a call at a path."""
         if not source:
-            return self.context(at, self.path(job), job.worker, label)
+            return self.context(at, self.path(job), job.worker, label, guardrails_of(self, job, job.agent))
         if iteration is not None and source == REASON:
             return iteration.reason
         if iteration is not None and source == PREVIOUS:
@@ -320,18 +345,23 @@ class Walk:
         """Return the label of what fills a parameter; see `argument`."""
         return iteration.label if source in (REASON, PREVIOUS) else self.label(source) if source else NOTHING
 
-    def context(self, at: str, task: str, agent: str, label: Label) -> ToolContext:
+    def context(
+        self, at: str, task: str, agent: str, label: Label, guardrails: Guardrails = NONE
+    ) -> ToolContext:
         """Return what a tool called at a path with arguments of this label may know of the run."""
-        return ToolContext(
+        memory = self._session.memory.at(at, task, agent, label)
+        context = ToolContext(
             self.run.id,
             task,
             agent,
             at,
             self.run.key(at, task=task),
-            self._session.memory.at(at, task, agent, label),
+            memory,
             deepcopy(dict(self.inputs)),
             lambda text: self.run.note(at, text, task=task, agent=agent),
         )
+        memory.guard = memory_guard(self, guardrails.memory, context)
+        return context
 
     def case(self, job: Job) -> str:
         """Return what a task is about, in this run: by this earlier ones like it are found."""
@@ -428,6 +458,7 @@ class Walk:
                 limits=limits,
                 parents=(self.task_meter(job),),
                 ceiling=ceiling,
+                guardrails=self.guardrails + as_guardrails(job.task.guardrails, "task").within(),
                 depth=self.depth + 1,
             )
         return self._inner[at]

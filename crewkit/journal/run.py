@@ -446,6 +446,11 @@ class Run:
             self.record(type, path, index.verdicts[path], task=task, agent=agent)
         return index.verdicts[path]
 
+    def said(self, path: str, *, task: str) -> Data | None:
+        """Return what a check said at a path, where it was asked."""
+        index = self._tasks.get(task)
+        return index.verdicts.get(path) if index else None
+
     def finish(self, task: str, data: Data, *, agent: str, final: bool) -> None:
         """Record what became of a task.
 
@@ -664,7 +669,7 @@ class Run:
             case "tool.finished" if not data.get("lost"):
                 if not index.attempts.get(event.path, (0, {}))[1].get("approval"):
                     index.settled.add(event.path)
-            case "guardrail.checked" | "condition.checked" | "memory.recalled":
+            case "guardrail.checked" | "condition.checked" | "memory.recalled" | "task.escalated":
                 index.verdicts[event.path] = data
             case _:
                 pass

@@ -141,16 +141,20 @@ class Gateway(Running):
         if not guardrails:
             return wanted
         path = f"{wanted.path}/edit:{edits}" if edits else wanted.path
-        verdict, by = await guard(
-            self.run, guardrails, "arguments", wanted.arguments, self._guarding(wanted, path)
+        question = wanted.question
+
+        async def asked(text: str, _path: str) -> str:
+            nonlocal question
+            question = both(question, Ask(text))  # with all else that the person is asked of this call
+            return ""
+
+        seen = await guard(
+            self.run, guardrails, "arguments", wanted.arguments, self._guarding(wanted, path), asked
         )
-        match verdict:
-            case Deny(why) | Revise(why):
-                raise Refused("denied", "guardrail", f"'{wanted.tool.name}' was not called. {by}: {why}")
-            case Ask() as also:
-                return replace(wanted, question=both(wanted.question, also))
-            case Allow():
-                return wanted
+        if seen.objection:
+            why = f"'{wanted.tool.name}' was not called. {seen.by}: {seen.objection}"
+            raise Refused("denied", "guardrail", why)
+        return replace(wanted, question=question)
 
     def _guarding(self, wanted: Wanted, path: str) -> ToolContext:
         return replace(self.context(path, self.label(wanted.arguments)), tool=wanted.tool.name)
@@ -227,23 +231,19 @@ class Gateway(Running):
         if not guardrails or finished["outcome"] not in ("ok", *_FAILED):
             return message
         whole = finished.get("full") or message.content
-        verdict, by = await guard(self.run, guardrails, "results", whole, self._guarding(wanted, wanted.path))
-        match verdict:
-            case Allow(note):
-                return replace(message, note=f"{message.note}\n[{note}]".strip()) if note else message
-            case Ask(question):
-                about = {"tool": wanted.tool.name, "output": whole}
-                path = f"{wanted.path}/guardrail:results"
-                asked = Question(path, "output", question, self.task, self.agent, about)
-                decision = await ask(self.run, asked)
-                if decision.approved:
-                    return message
-                why = f"a person said no{': ' if decision.note else ''}{decision.note}"
-            case Deny(why) | Revise(why):
-                why = f"{by}: {why}"
-        said = (
-            f"'{wanted.tool.name}' was called, and its result is kept from you. {self.run.redactor.text(why)}"
-        )
+        about = {"tool": wanted.tool.name, "output": whole}
+
+        async def asked(question: str, path: str) -> str:
+            decision = await ask(self.run, Question(path, "output", question, self.task, self.agent, about))
+            return "" if decision.approved else f"A person said no. {decision.note}"
+
+        context = self._guarding(wanted, wanted.path)
+        seen = await guard(self.run, guardrails, "results", whole, context, asked)
+        if not seen.objection:
+            note = f"{message.note}\n[{seen.note}]".strip() if seen.note else message.note
+            return replace(message, note=note)
+        why = self.run.redactor.text(seen.objection)
+        said = f"'{wanted.tool.name}' was called, and its result is kept from you. {seen.by}: {why}"
         return ChatMessage("tool", said, tool_call_id=wanted.call.id)
 
     async def _instead(self, wanted: Wanted, fallback: Tool, failed: Data) -> ChatMessage:

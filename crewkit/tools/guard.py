@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,13 +17,28 @@ from crewkit.tools.tool import ToolContext
 
 Data = dict[str, Any]
 
-_KINDS: Mapping[str, type[Revise] | type[Deny] | type[Ask]] = {"revise": Revise, "deny": Deny, "ask": Ask}
+Asked = Callable[[str, str], Awaitable[str]]
+"""Puts a question to a person; given it and the path of who has it. Returns their objection, empty for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the guardrails said of something."""
+
+    objection: str = ""
+    """Of the first that has one."""
+    by: str = ""
+    """Its name."""
+    final: bool = False
+    """It does not want it done better, but not used."""
+    note: str = ""
+    """Where nothing speaks against it: what is to be known of it all the same."""
 
 
 async def guard(
-    run: Run, guardrails: Sequence[Guardrail], point: Point, value: object, context: ToolContext
-) -> tuple[Verdict, str]:
-    """Return the first objection of any guardrail and who has it; otherwise leave to go on, with all the notes.
+    run: Run, guardrails: Sequence[Guardrail], point: Point, value: object, context: ToolContext, asked: Asked
+) -> Seen:
+    """Put something before its guardrails, one after the other, each once per run.
 
     Args:
         run: The run.
@@ -30,20 +46,28 @@ async def guard(
         point: Where they stand.
         value: What they look at. Each gets a copy of its own.
         context: Of the step that is guarded.
+        asked: Puts a guardrail's question to a person.
+
+    Raises:
+        Waiting: A person has to decide first.
     """
     notes: list[str] = []
     for i, guardrail in enumerate(guardrails):
-        said = await run.verdict(
-            f"{context.path}/guardrail:{point}:{i}",
-            partial(_look, guardrail, point, value, context),
-            task=context.task,
-            agent=context.agent,
-        )
-        if said["verdict"] != "allow":
-            return _KINDS.get(said["verdict"], Deny)(said["why"]), said["guardrail"]
-        if said["why"]:
-            notes.append(said["why"])
-    return Allow(" ".join(notes)), ""
+        path = f"{context.path}/guardrail:{point}:{i}"
+        look = partial(_look, guardrail, point, value, context)
+        said = await run.verdict(path, look, task=context.task, agent=context.agent)
+        why, by = said["why"], said["guardrail"]
+        match said["verdict"]:
+            case "allow":
+                notes.append(why)
+            case "ask":
+                if objection := await asked(why, path):
+                    return Seen(objection, by)
+            case "revise":
+                return Seen(why or "no reason given", by)
+            case _:
+                return Seen(why or "no reason given", by, final=True)
+    return Seen(note=" ".join(filter(None, notes)))
 
 
 async def _look(guardrail: Guardrail, point: Point, value: object, context: ToolContext) -> Data:

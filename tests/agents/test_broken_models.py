@@ -100,7 +100,7 @@ async def test_what_ends_python_itself_ends_the_run_and_nothing_hangs(make_optio
 
 async def test_turns_of_more_calls_than_the_window_is_kept_at_leave_the_window_all_the_same(make_options):
     def say(_: Request) -> Any:
-        return "Done." if len(model.requests) > 6 else [call("look")] * 120
+        return "Done." if len(model.requests) > 6 else [call("look", place=str(len(model.requests)))] * 120
 
     model = ScriptedModel(say)
     agent = Agent("Worker", "Work.", tools=[look], model=model)

@@ -310,7 +310,7 @@ def test_what_is_no_function_is_refused():
 
 def test_a_function_uses_no_tools_and_no_model():
     assert mistake(lambda: Crew([Task("x", do=publish, tools=[search])], inputs=["text"])) == snapshot(
-        "Task 'x' is done by a function or a crew (`do`), which uses no tools and no model."
+        "Task 'x' is done by a function or a crew (`do`), which uses no tools, no model and no fallback."
     )
 
 
@@ -431,7 +431,7 @@ def test_a_name_is_letters_digits_and_dashes(name: str):
         (
             lambda: task("a", guardrails=["be nice"]),
             snapshot(
-                "Task 'a': the guardrail 'be nice' is not a function. Write one that takes the output and returns None, or a sentence about what is wrong."
+                "Task 'a': the guardrail 'be nice' is not a function. Write one that takes what it looks at and returns None, or a sentence about what is wrong."
             ),
         ),
         (

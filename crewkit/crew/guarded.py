@@ -1,0 +1,144 @@
+"""Which guardrails hold where in a crew, and what they are shown before anything begins."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from crewkit.agents.agent import Agent
+from crewkit.core.guardrails import NONE, Guardrail, Guardrails, as_guardrails
+from crewkit.core.label import UNKNOWN
+from crewkit.core.messages import canonical, fingerprint
+from crewkit.crew.bind import bind_parameters, known_names
+from crewkit.errors import DefinitionError, Denied, ToolError
+from crewkit.journal.ask import Question, ask
+from crewkit.memory.base import Record
+from crewkit.tools.guard import guard
+from crewkit.tools.tool import Tool, ToolContext
+
+if TYPE_CHECKING:
+    from crewkit.crew.compile import Job
+    from crewkit.crew.crew import Crew, Input
+    from crewkit.crew.walk import Walk
+
+Data = dict[str, Any]
+
+
+def guardrails_of(walk: Walk, job: Job, agent: Agent | None) -> Guardrails:
+    """Return all guardrails over what an agent, or a function, does for a task: the outermost first."""
+    crew = as_guardrails(walk.crew.guardrails, "crew")
+    last = Guardrails(output=crew.output) if job.name in walk.plan.final else NONE
+    own = as_guardrails(agent.guardrails, "agent") if agent else NONE
+    return walk.guardrails + last + own + as_guardrails(job.task.guardrails, "task")
+
+
+async def admit_crew(walk: Walk, path: str) -> None:
+    """Put a crew's inputs before its guardrails.
+
+    Raises:
+        Denied: They are refused.
+        Waiting: A person has to decide first.
+    """
+    guardrails = as_guardrails(walk.crew.guardrails, "crew").input
+    if guardrails:
+        await _admit(walk, guardrails, dict(walk.inputs), walk.shown, path, "", f"crew '{walk.crew.name}'")
+
+
+async def admit(walk: Walk, job: Job) -> None:
+    """Put what a task begins with before its guardrails and its agent's.
+
+    Raises:
+        Denied: It is refused.
+        Waiting: A person has to decide first.
+    """
+    own = as_guardrails(job.agent.guardrails, "agent") if job.agent else NONE
+    guardrails = (own + as_guardrails(job.task.guardrails, "task")).input
+    if guardrails:
+        names = known_names(job.needs, walk.plan.inputs)
+        value = {name: walk.argument(job, source, walk.path(job)) for name, source in names.items()}
+        shown = {name: walk.data(source) for name, source in names.items()}
+        await _admit(walk, guardrails, value, shown, walk.path(job), job.worker, f"task '{job.name}'")
+
+
+async def _admit(
+    walk: Walk, guardrails: Sequence[Guardrail], value: Data, shown: Data, task: str, agent: str, what: str
+) -> None:
+    context = walk.context(f"{task}/0" if task else "0", task, agent, UNKNOWN)
+
+    async def asked(question: str, path: str) -> str:
+        about = {"output": shown}
+        decision = await ask(walk.run, Question(path, "output", question, task, agent, about))
+        return "" if decision.approved else f"A person said no. {decision.note}".strip()
+
+    seen = await guard(walk.run, guardrails, "input", value, context, asked)
+    if seen.objection:
+        raise Denied(f"The guardrail '{seen.by}' refused what {what} begins with: {seen.objection}")
+
+
+def memory_guard(
+    walk: Walk, guardrails: Sequence[Guardrail], context: ToolContext
+) -> Callable[[Sequence[Record]], Any] | None:
+    """Return what puts records before the guardrails over memory; `None` where there are none."""
+    if not guardrails:
+        return None
+
+    async def asked(question: str, _path: str) -> str:
+        return f"{question} (Nobody can be asked in the middle of a call.)"
+
+    async def check(records: Sequence[Record]) -> None:
+        mark = fingerprint(*(record.id() for record in records), canonical([r.metadata for r in records]))
+        at = replace(context, path=f"{context.path}/memory:{mark[:8]}")
+        seen = await guard(walk.run, guardrails, "memory", list(records), at, asked)
+        if seen.objection:
+            raise ToolError(f"Nothing was remembered. {seen.by}: {seen.objection}")
+
+    return check
+
+
+# Definitions
+
+
+def check_guardrails(crew: Crew, agents: Mapping[str, Agent], inputs: Mapping[str, Input]) -> None:
+    """Check that what guardrails take besides what they look at is there.
+
+    Raises:
+        DefinitionError: One takes something that is no input of the crew.
+    """
+    known = known_names((), inputs)
+    tools: dict[int, Tool] = {}
+    places = [(f"Crew '{crew.name}'", as_guardrails(crew.guardrails, "crew"))]
+    for agent in agents.values():
+        tools |= {id(tool): tool for tool in agent.tools}
+        places.append((f"Agent '{agent.role}'", as_guardrails(agent.guardrails, "agent")))
+    for task in crew.tasks:
+        tools |= {id(tool): tool for tool in task.tools}
+        places.append((f"Task '{task.name}'", as_guardrails(task.guardrails, "task")))
+    places += [(f"Tool '{tool.name}'", as_guardrails(tool.guardrails, "tool")) for tool in tools.values()]
+    for where, guardrails in places:
+        for guardrail in guardrails.all():
+            _check(guardrail, where, known)
+
+
+def _check(guardrail: Guardrail, where: str, known: Mapping[str, str]) -> None:
+    try:
+        inspect.signature(guardrail)
+    except (TypeError, ValueError):
+        return  # written in C: it gets what it looks at
+    bind_parameters(guardrail, f"{where}: guardrail", known, given=(0,))
+
+
+def check_fallbacks(tools: Sequence[Tool], where: str, whose: str) -> None:
+    """Check that whoever has a tool has its fallback, too: it is called only where it is granted.
+
+    Raises:
+        DefinitionError: A fallback is not among the tools.
+    """
+    for tool in tools:
+        if tool.fallback is not None and tool.fallback not in tools:
+            raise DefinitionError(
+                f"{where}: '{tool.name}' falls back to '{tool.fallback.name}', which {whose} does not have. "
+                f"A fallback is called only where it is granted: list it too, tools=[{tool.name}, "
+                f"{tool.fallback.name}]."
+            )

@@ -13,6 +13,7 @@ from crewkit.crew.iteration import NAMES, PREVIOUS, Iteration
 from crewkit.errors import CrewkitError, Denied, RunError, ToolError
 from crewkit.journal.ask import Question, ask
 from crewkit.journal.run import LostOutcome, UnknownOutcome
+from crewkit.resilience.retry import Retry, retrying
 from crewkit.tools.call import invoke, raised_at
 from crewkit.tools.tool import UNDECLARED, Tool, ToolContext
 
@@ -48,7 +49,13 @@ async def by_function(walk: Walk, job: Job, iteration: Iteration) -> Any:
             parameter: walk.argument(job, source, at, iteration, label)
             for parameter, source in sources.items()
         }
-        ended = await _call(walk, job, tool, name, arguments, repeatable=repeatable)
+        ended = await retrying(
+            lambda: _call(walk, job, tool, name, arguments, repeatable=repeatable),
+            worth=lambda error: tool is not None and tool.may_pass(error.__cause__ or error),
+            retry=tool.retry if tool and repeatable else Retry(attempts=1),
+            told=lambda attempt, seconds, error: _again(walk, job, at, attempt, seconds, error),
+            clock=walk.run.clock,
+        )
         seconds = round(walk.run.clock.monotonic() - begun, 4)
         label = join([label, *(a.memory.label for a in arguments.values() if isinstance(a, ToolContext))])
         return {"tool": name, **ended, "fingerprint": mark, "seconds": seconds, "label": label.to_data()}
@@ -61,6 +68,11 @@ async def by_function(walk: Walk, job: Job, iteration: Iteration) -> Any:
 
     said = f"Call {name}({', '.join(f'{parameter}: {source}' for parameter, source in shown.items())})."
     return await accept(walk, job, iteration, await give(walk, job, iteration, said, call))
+
+
+def _again(walk: Walk, job: Job, at: str, attempt: int, seconds: float, error: BaseException) -> None:
+    data: Data = {"attempt": attempt, "seconds": round(seconds, 3), "why": str(error)}
+    walk.run.record("retry.scheduled", at, data, task=walk.path(job), agent=job.worker, once=False)
 
 
 def _sources(job: Job, iteration: Iteration) -> dict[str, str]:

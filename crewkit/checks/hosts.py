@@ -56,6 +56,9 @@ class Hosts:
         """The arguments that it names."""
         return (self.argument,)
 
+    def __str__(self) -> str:
+        return f"{self.argument} on {', '.join(self.hosts)}"
+
     def problem(self, arguments: Mapping[str, Any], cwd: Path) -> str:
         """Say what is wrong with a call; empty where nothing is."""
         urls = texts_of(arguments, self.argument)

@@ -34,6 +34,9 @@ class Roots:
         """The arguments that it names."""
         return (self.argument,)
 
+    def __str__(self) -> str:
+        return f"{self.argument} within {', '.join(self.folders)}"
+
     def problem(self, arguments: Mapping[str, Any], cwd: Path) -> str:
         """Say what is wrong with a call; empty where nothing is."""
         paths = texts_of(arguments, self.argument)

@@ -120,6 +120,11 @@ class Grant:
         """Say whether a person may have to be asked before a call."""
         return self.approval == "always" or (self.approval != "never" and not tool.reads_only)
 
+    def narrowed(self) -> list[str]:
+        """Say in words how far the grant goes, a line for each constraint; nothing where it has none."""
+        calls = [f"{cap} calls in a run at most ({holder})" for holder, cap in sorted(self.caps.items())]
+        return [*sorted(map(str, self.constraints)), *calls]
+
     def _key(self) -> tuple[Any, ...]:
         return self.tool, self.approval, self.constraints, frozenset(self.caps.items()), self.expires
 

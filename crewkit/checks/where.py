@@ -67,6 +67,9 @@ class Where:
         schema = cast("Data", json.loads(self.schema))
         return [*cast("Data", schema.get("properties", {})), *cast("list[str]", schema.get("required", []))]
 
+    def __str__(self) -> str:
+        return f"where {self.schema}"
+
     def problem(self, arguments: Mapping[str, Any], cwd: Path) -> str:
         """Say what is wrong with a call; empty where nothing is."""
         for validator in self._validators:

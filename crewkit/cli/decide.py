@@ -104,7 +104,7 @@ def print_question(question: Pending, *, err: bool = False, lines: int | None = 
         from_ = f"{name} is from {origin.get('from')}{'' if trusted else ' (not trusted)'}"
         say_spans([("  origin ", "dim"), (from_, "" if trusted else "yellow")], err=err)
     if question.preview:
-        _block("preview", question.preview, lines, err=err)
+        _block("shows", question.preview, lines, err=err)
     if question.reason:
         _block("reason", question.reason, lines, err=err)
     if question.objection:

@@ -110,6 +110,7 @@ def check(*, target: str | None, as_schema: bool, as_json: bool) -> None:
     crew = _loaded(target)
     jobs = list(crew.plan.jobs.values())
     warnings = [warning for job in jobs for warning in _warnings(crew, job)]
+    warnings += _rule_of_two(crew)
     if as_json:
         echo_json(_as_data(crew, warnings))
         return
@@ -187,6 +188,8 @@ def _print_job(crew: Crew, job: Job) -> None:
         style = "yellow" if asks else "dim"
         effects = ", ".join(tool.effects) + (", idempotent" if tool.idempotent else "")
         say_spans([(f"    tool {tool.name}", ""), (f"  {effects}", "dim"), (f"  {asks}", style)])
+        for line in _narrowed(job, tool):
+            say(f"      {line}", style="dim")
 
 
 def _asks(job: Job, tool: Tool) -> str:
@@ -197,6 +200,11 @@ def _asks(job: Job, tool: Tool) -> str:
     if not grant.asks(tool):
         return ""
     return "asks a person first" + (" unless told so by the user" if grant.approval == "tainted" else "")
+
+
+def _narrowed(job: Job, tool: Tool) -> list[str]:
+    grant = job.scope.grant(tool.name)
+    return grant.narrowed() if grant else []
 
 
 def _warnings(crew: Crew, job: Job) -> list[str]:
@@ -222,6 +230,12 @@ def _warnings(crew: Crew, job: Job) -> list[str]:
     if job.task.human_input:
         found.append(f"Task '{job.name}' pauses for a person to approve its output.")
     return found
+
+
+def _rule_of_two(crew: Crew) -> list[str]:
+    from crewkit.crew.rule_of_two import rule_of_two
+
+    return list(rule_of_two(crew))
 
 
 def _unusable(crew: Crew, job: Job) -> list[str]:
@@ -291,6 +305,7 @@ def _as_data(crew: Crew, warnings: list[str]) -> dict[str, Any]:
                         "effects": list(tool.effects),
                         "idempotent": tool.idempotent,
                         "approval": _asks(job, tool),
+                        "narrowed": _narrowed(job, tool),
                     }
                     for tool in job.tools
                 ],

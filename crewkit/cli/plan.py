@@ -60,6 +60,8 @@ def plan(*, target: str, model: str, as_json: bool) -> None:
             say(f"     {indent}{task.model}: {calls}{tokens}{price}", style="dim")
         if task.effects:
             say(f"     {indent}may {', '.join(task.effects)}", style="yellow")
+        for tool, lines in task.narrowed.items():
+            say(f"     {indent}{tool}: {'; '.join(lines)}", style="dim")
         for asked in task.people:
             say(f"     {indent}asks a person {asked}", style="yellow")
 

@@ -13,6 +13,7 @@ from crewkit.core.limits import CREW_LIMITS, TASK_LIMITS
 from crewkit.crew.compile import Job
 from crewkit.crew.crew import Crew
 from crewkit.crew.graph import depths, worker
+from crewkit.crew.rule_of_two import rule_of_two
 from crewkit.models.prices import Prices
 from crewkit.models.route import Capable
 
@@ -39,6 +40,8 @@ class Ahead:
     """What its tools may do beyond reading."""
     people: list[str] = field(default_factory=list[str])
     """Where a person is asked."""
+    narrowed: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    """By tool, how far its grant goes."""
 
 
 @dataclass
@@ -53,7 +56,7 @@ class Forecast:
     caps: dict[str, float | None]
     """The run's own limits."""
     notes: list[str]
-    """What is unreachable, or hidden in a description."""
+    """What is unreachable, hidden in a description, or too much in one agent's hands."""
 
 
 def forecast(crew: Crew, model: ModelSpec = None) -> Forecast:
@@ -70,7 +73,7 @@ def forecast(crew: Crew, model: ModelSpec = None) -> Forecast:
         max(rows.count(row) for row in set(rows)),
         _longest(crew, depth),
         crew.limits.over(CREW_LIMITS).caps(),
-        [*_unreachable(crew), *_hidden(crew)],
+        [*_unreachable(crew), *_hidden(crew), *rule_of_two(crew)],
     )
 
 
@@ -86,6 +89,7 @@ def _tasks(
             _with_agent(ahead, job, job.task.model or job.agent.model or named, crew, prices)
         ahead.effects = sorted({e for tool in job.tools for e in tool.effects if e != "read"})
         ahead.people = list(_people(job))
+        ahead.narrowed = {grant.tool: lines for grant in job.scope if (lines := grant.narrowed())}
         yield ahead
         if isinstance(job.task.do, Crew):
             yield from _tasks(job.task.do, named, prices, f"{ahead.path}/", rounds, at)

@@ -121,3 +121,41 @@ def test_the_command_prints_it_for_people_and_as_data(tmp_path):
         subprocess.run([*command, "--json"], cwd=tmp_path, env=env, capture_output=True, check=True).stdout
     )
     assert [task["path"] for task in data["tasks"]] == ["a", "b"]
+
+
+def reading_about_customers(approval: str) -> Crew:
+    @tool(effects="read")
+    def inbox() -> str:
+        """Read mails."""
+        return ""
+
+    @tool(effects="read", trusted=True, sensitive=True)
+    def customers() -> str:
+        """Look customers up."""
+        return ""
+
+    scope = Scope("inbox", "customers", Grant("pay", approval, where={"required": ["to"]}, max_calls=2))
+    agent = Agent("Clerk", "Work.", tools=[inbox, customers, pay], scope=scope)
+    return Crew([Task("t", "Answer.", agent=agent)])
+
+
+def test_untrusted_text_sensitive_data_and_effects_in_one_agents_hands_are_warned_of():
+    [note] = forecast(reading_about_customers("never")).notes
+    assert "Agent 'Clerk' reads what is not trusted (inbox), sees what is sensitive (customers)" in note
+    assert "has effects (pay)" in note
+    assert "Nobody is asked before pay." in note
+    [note] = forecast(reading_about_customers("effects")).notes
+    assert "A person is asked before the last." in note
+    inner = Crew([Task("nested", do=reading_about_customers("never"))])
+    assert len(forecast(inner).notes) == 1
+
+
+def test_two_of_the_three_are_no_trouble():
+    agent = Agent("Clerk", "Work.", tools=[pay], scope=Scope(Grant("pay", "never")))
+    assert forecast(Crew([Task("t", "Pay.", agent=agent)])).notes == []
+
+
+def test_a_plan_says_how_far_each_grant_goes():
+    [task] = forecast(reading_about_customers("tainted")).tasks
+    assert task.narrowed == {"pay": ['where {"required":["to"]}', "2 calls in a run at most (agent Clerk)"]}
+    assert task.people == ["before a call of pay that is not all in the words of the user or the crew"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,7 +17,7 @@ from crewkit.memory.embed import SETTING, Embedder
 from crewkit.memory.lexical import indexed_text, words
 from crewkit.memory.rank import Pipeline, add_neighbours, best, fuse, named
 from crewkit.memory.store import Source, Space, Store
-from crewkit.memory.vectors import SEARCH_WIDTH, ChromaIndex, ExactIndex, Lock, discard_files, nearest
+from crewkit.memory.vectors import SEARCH_WIDTH, TAIL, ChromaIndex, ExactIndex, Lock, discard_files, nearest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,6 +65,7 @@ class Shelf:
     def close(self) -> None:
         """Close all files and give back the lock."""
         if self._chroma is not None:
+            self._settle()
             self._chroma.close()
         self._lock.release()
         if self._open_store is not None:
@@ -71,6 +73,12 @@ class Shelf:
         self._chroma = self._exact = self._open_store = None
         self._checked.clear()
         self._sound.clear()
+
+    def _settle(self) -> None:
+        """Bring the index up to date; what does not work now is done at the next opening."""
+        assert self._chroma is not None
+        with suppress(Exception):
+            self._chroma.settle()
 
     # Adding and forgetting
 
@@ -93,8 +101,9 @@ class Shelf:
         self._store.add(namespace, records, vectors, embedder, merge)
         space = self._store.space(namespace)
         self._unseen += len(vectors)
-        if space is not None and (self._chroma is not None or self._unseen > _MANY):
+        if space is not None and self._unseen > (_MANY if self._chroma is None else TAIL):
             # The next recall would do it, but it should not pay for many adds at once.
+            self._unseen = 0
             self._guarded(namespace, lambda chroma: chroma.catch_up(space))
 
     def forget(self, namespace: str, ids: Sequence[str], source: str | None, before: str) -> int:

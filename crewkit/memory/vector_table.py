@@ -38,7 +38,7 @@ class VectorTable:
         """Return how many vectors a namespace has of which embedder."""
         return dict(
             self._db.execute(
-                "SELECT embedder, count(*) FROM records JOIN vectors ON record = number "
+                "SELECT embedder, count(*) FROM records CROSS JOIN vectors ON record = number "
                 "WHERE namespace = ? GROUP BY embedder",
                 (namespace,),
             ).fetchall()
@@ -52,7 +52,7 @@ class VectorTable:
         if least in (None, embedder) and most in (None, embedder):
             return None
         row = self._db.execute(
-            "SELECT embedder, length(vector) / 4 FROM records JOIN vectors ON record = number "
+            "SELECT embedder, length(vector) / 4 FROM records CROSS JOIN vectors ON record = number "
             "WHERE namespace = ? AND embedder != ? LIMIT 1",
             (namespace, embedder),
         ).fetchone()
@@ -72,7 +72,7 @@ class VectorTable:
         known: dict[str, bytes] = {}
         for id, record in records.items():
             row = self._db.execute(
-                "SELECT vector FROM records JOIN vectors ON record = number "
+                "SELECT vector FROM records CROSS JOIN vectors ON record = number "
                 "WHERE id = ? AND title = ? AND embedder = ? LIMIT 1",
                 (id, packed(record.title), embedder),
             ).fetchone()
@@ -85,7 +85,7 @@ class VectorTable:
     ) -> Iterator[tuple[list[int], Vectors]]:
         """Yield, in batches, the vectors of this embedder that changed after a generation."""
         rows = self._db.execute(
-            "SELECT number, vector FROM records JOIN vectors ON record = number "
+            "SELECT number, vector FROM records CROSS JOIN vectors ON record = number "
             "WHERE namespace = ? AND generation > ? AND embedder = ?",
             (namespace, generation, embedder),
         )
@@ -103,7 +103,7 @@ class VectorTable:
     def count(self, namespace: int, embedder: str) -> int:
         """Count the vectors of this embedder."""
         (count,) = self._db.execute(
-            "SELECT count(*) FROM records JOIN vectors ON record = number "
+            "SELECT count(*) FROM records CROSS JOIN vectors ON record = number "
             "WHERE namespace = ? AND embedder = ?",
             (namespace, embedder),
         ).fetchone()

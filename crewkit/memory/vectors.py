@@ -32,6 +32,10 @@ SEARCH_WIDTH = 256
 """Of Chroma's graph search; it finds no more than this, and misses some near it."""
 
 
+TAIL = 200
+"""Vectors that are compared one by one before they are worth a write to Chroma (tens of milliseconds each)."""
+
+
 class Index(Protocol):
     """Finds the nearest of a namespace's vectors."""
 
@@ -110,11 +114,35 @@ class ChromaIndex:
 
     def search(self, space: Space, vector: Vector, most: int) -> dict[int, float]:
         """Return the cosines of the `most` nearest records."""
-        collection = self.catch_up(space)
+        collection, seen = self._open.get(space.number) or self._opened(space)
+        numbers, vectors = self._tail(space, seen)
+        if len(numbers) > TAIL:
+            collection, seen, numbers = self.catch_up(space), space.generation, []
         found = collection.query(
             query_embeddings=[vector], n_results=min(most, SEARCH_WIDTH), include=["distances"]
         )
-        return {int(id): 1.0 - d for id, d in zip(found["ids"][0], found["distances"][0], strict=True)}
+        near = {int(id): 1.0 - d for id, d in zip(found["ids"][0], found["distances"][0], strict=True)}
+        if seen != space.generation:
+            gone = {*numbers, *self._store.forgotten_since(space, seen)}
+            near = {number: cosine for number, cosine in near.items() if number not in gone}
+        return near | nearest(numbers, vectors, vector, most)
+
+    def _tail(self, space: Space, seen: int) -> tuple[list[int], Vector]:
+        """Return the newest vectors, which are not in the collection yet; more than `TAIL` if there are more."""
+        import numpy as np
+
+        numbers: list[int] = []
+        empty = numbers, np.empty((0, 0), np.float32)
+        if seen == space.generation:
+            return empty
+        embedder = str(self._belongs["embedder"])
+        return next(self._store.vectors.since(space.number, embedder, seen, TAIL + 1), empty)
+
+    def settle(self) -> None:
+        """Bring what was opened up to date, so that the next process has nothing to do."""
+        for space in self._store.spaces():
+            if space.number in self._open:
+                self.catch_up(space)
 
     def catch_up(self, space: Space) -> Any:
         """Bring the namespace's collection to what the store holds; return it."""

@@ -19,7 +19,7 @@ from crewkit.cli.common import (
     say_spans,
     table,
 )
-from crewkit.cli.runs import state
+from crewkit.cli.listing import state
 from crewkit.cli.text import count, cut, duration, money, number, sparkline
 
 if TYPE_CHECKING:

@@ -115,3 +115,12 @@ def sparkline(values: Sequence[float]) -> str:
     """Draw figures as a row of bars, the greatest of them full."""
     most = max(values, default=0)
     return "".join("▁▂▃▄▅▆▇█"[min(int(8 * value / most), 7)] if most else "▁" for value in values)
+
+
+def size(many: float) -> str:
+    """Write bytes for people: `812 B`, `3.4 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if many < 1000 or unit == "GB":
+            break
+        many /= 1000
+    return f"{many:.0f} B" if unit == "B" else f"{many:.1f} {unit}"

@@ -9,6 +9,7 @@ from crewkit.core.events import Event
 from crewkit.core.limits import Limits
 from crewkit.errors import InputError
 from crewkit.journal import read
+from crewkit.journal.strip import is_stripped
 
 Data = dict[str, Any]
 
@@ -29,6 +30,11 @@ def beginning(id: str, history: Sequence[Event]) -> Data:
     begun = read.beginning(history)
     if not begun:
         raise InputError(f"Run {id} has no beginning in the journal, so it cannot be carried on.")
+    if any(is_stripped(event.data) for event in history if event.type in ("run.started", "run.forked")):
+        raise InputError(
+            f"The content of run {id} was dropped (crewkit runs prune --content none): only figures and decisions are "
+            "left, so it cannot be carried on. Start a new run."
+        )
     return begun
 
 

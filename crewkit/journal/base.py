@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from crewkit.core.events import Draft, Event
 
@@ -158,6 +158,29 @@ class Journal(Protocol):
         Raises:
             InputError: None or more than one; the message lists what is near.
         """
+        ...
+
+    def remove(self, run: str) -> None:
+        """Remove a run and its events. `compact` gives the space back.
+
+        Raises:
+            RunBusy: A process holds it.
+            InputError: There is no such run, or others were forked from it and live.
+        """
+        ...
+
+    def rewrite(self, run: str, change: Callable[[str, dict[str, Any]], dict[str, Any]]) -> None:
+        """Put other data into a run's own events: what `change` makes of their type and data.
+
+        Raises:
+            RunBusy: A process holds it.
+            InputError: There is no such run, or others were forked from it and live.
+            JournalError: It is damaged; nothing is changed.
+        """
+        ...
+
+    def compact(self) -> bool:
+        """Give the space of what was removed back to the disk; say whether that is done."""
         ...
 
     def close(self) -> None:

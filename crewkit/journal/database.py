@@ -133,6 +133,19 @@ class Database:
             return rows, self._why(error)
         return rows, ""
 
+    def compact(self) -> bool:
+        """Write the file anew without the pages that nothing is on; say whether no other process was in the way."""
+        with self._explained(), self._writing:
+            self._check_file()
+            try:
+                self._writer.execute("VACUUM")
+                (busy, _, _) = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            except sqlite3.OperationalError as error:
+                if _code(error) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL):
+                    raise
+                return False
+            return not busy
+
     def close(self) -> None:
         """Close both connections."""
         with self._writing, self._reading:

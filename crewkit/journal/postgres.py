@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from crewkit.core.events import Event
 from crewkit.errors import CrewkitError, JournalError, RunBusy
@@ -232,6 +232,50 @@ class PostgresJournal(SqlJournal):
                 self._stuck |= {(write.run, write.task): error for write in writes}
             raise
         return batch.answer
+
+    def remove(self, run: str) -> None:
+        """Remove a run and its events."""
+        lease = self.take(run, "")
+
+        def work(db: Connection) -> None:
+            _begin(db, durable=True)
+            db.execute("SELECT 1 FROM runs WHERE run = %s FOR UPDATE", (run,))
+            self._unshared(run)
+            for table in ("events", "leases", "runs"):
+                db.execute(f"DELETE FROM {table} WHERE run = %s".encode(), (run,))  # noqa: S608
+            db.execute("COMMIT")
+
+        try:
+            self._writer.run(work)
+        finally:
+            self.release(lease)
+
+    def rewrite(self, run: str, change: Callable[[str, dict[str, Any]], dict[str, Any]]) -> None:
+        """Put other data into a run's own events."""
+        lease = self.take(run, "")
+
+        def work(db: Connection) -> None:
+            rows = self._changed(run, change)
+            size = sum(len(text.encode()) for text, _ in rows)
+            _begin(db, durable=True)
+            db.execute("SELECT 1 FROM runs WHERE run = %s FOR UPDATE", (run,))
+            self._unshared(run)
+            db.execute(
+                "UPDATE events SET data = new.data FROM unnest(%s::text[], %s::bigint[]) AS new (data, seq)"
+                " WHERE events.run = %s AND events.seq = new.seq",
+                ([text for text, _ in rows], [seq for _, seq in rows], run),
+            )
+            db.execute("UPDATE runs SET bytes = %s WHERE run = %s", (size, run))
+            db.execute("COMMIT")
+
+        try:
+            self._writer.run(work)
+        finally:
+            self.release(lease)
+
+    def compact(self) -> bool:
+        """Leave it to the server: autovacuum lets what comes next use the space."""
+        return False
 
     def close(self) -> None:
         """Close the connections; the leases of this object go with them."""

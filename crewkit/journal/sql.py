@@ -7,7 +7,7 @@ import os
 import re
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -217,6 +217,33 @@ class SqlJournal(ABC):
         rows = self._all(_LISTED + which, *values)
         held = self._held_of([row[0] for row in rows])
         return [_line(row, alive=row[0] in held) for row in rows]
+
+    def _unshared(self, run: str) -> None:
+        """Refuse to change a run that others share events of."""
+        forks = [
+            fork for (fork,) in self._all("SELECT run FROM runs WHERE origin = ? ORDER BY run", plain(run))
+        ]
+        if forks:
+            more = " and more" if forks[3:] else ""
+            raise InputError(
+                f"Run {run} shares its events with what was forked from it: {', '.join(forks[:3])}{more}. "
+                "Remove that first."
+            )
+
+    def _changed(
+        self, run: str, change: Callable[[str, dict[str, Any]], dict[str, Any]]
+    ) -> list[tuple[str, int]]:
+        """Return the new data of a run's own events, with their `seq`."""
+        changed: list[tuple[str, int]] = []
+        for event in self.events(run):
+            if event.type == "journal.damaged":
+                raise JournalError(
+                    f"Run {run} cannot be read to its end: {event.data['why']}. It is left as it is."
+                )
+            if event.run == run:
+                data = change(event.type, event.data)
+                changed.append((to_json(run, Draft(event.type, event.path, data)), event.seq))
+        return changed
 
     def _newest(self, count: int) -> list[str]:
         rows = self._all(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from crewkit.core.events import Draft, Event
 from crewkit.errors import JournalError
@@ -148,6 +149,36 @@ class SqliteJournal(SqlJournal):
                     (*tail.values(), tail.run),
                 )
         return answer
+
+    def remove(self, run: str) -> None:
+        """Remove a run and its events."""
+        lease = self.take(run, "")
+        try:
+            with self._db.transaction(durable=True) as db:
+                self._unshared(run)
+                db.execute("DELETE FROM events WHERE run = ?", (run,))
+                db.execute("DELETE FROM runs WHERE run = ?", (run,))
+        finally:
+            self.release(lease)
+
+    def rewrite(self, run: str, change: Callable[[str, dict[str, Any]], dict[str, Any]]) -> None:
+        """Put other data into a run's own events."""
+        lease = self.take(run, "")
+        try:
+            rows = self._changed(run, change)
+            size = sum(len(text.encode()) for text, _ in rows)
+            with self._db.transaction(durable=True) as db:
+                self._unshared(run)
+                db.executemany(
+                    "UPDATE events SET data = ? WHERE run = ? AND seq = ?", ((t, run, n) for t, n in rows)
+                )
+                db.execute("UPDATE runs SET bytes = ? WHERE run = ?", (size, run))
+        finally:
+            self.release(lease)
+
+    def compact(self) -> bool:
+        """Give the space of what was removed back to the disk; say whether that is done."""
+        return self._db.compact()
 
     def close(self) -> None:
         """Give back the leases of this object and close the file."""

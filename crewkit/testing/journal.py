@@ -376,6 +376,46 @@ class JournalConformance:
         with pytest.raises(InputError, match="There is no run 'r-3'"):
             journal.find("r-3")
 
+    def test_a_removed_run_is_gone_and_its_name_is_free(self, journal: Journal, reopen: Reopen) -> None:
+        """Unless somebody has it, or shares its events."""
+        lease = journal.begin("r-1", "c", "s")
+        journal.append([Write("r-1", [started(), note(1, key="k")], lease.epoch)])
+        other = reopen()
+        with pytest.raises(RunBusy):
+            other.remove("r-1")
+        journal.release(lease)
+        fork = journal.fork("r-1", 1, "r-2", "c", "s")
+        journal.append([Write("r-2", [note(2)], fork.epoch)])
+        journal.release(fork)
+        with pytest.raises(InputError, match="r-2"):
+            other.remove("r-1")
+        other.remove("r-2")
+        other.remove("r-1")
+        assert (journal.runs(), journal.last("r-1"), list(journal.events("r-1"))) == ([], 0, [])
+        with pytest.raises(InputError, match="r-1"):
+            other.remove("r-1")
+        journal.compact()
+        again = journal.begin("r-1", "c", "s")
+        journal.append([Write("r-1", [started(), note(3, key="k")], again.epoch)])
+        assert [event.data.get("text") for event in journal.events("r-1")] == [None, 3]
+        other.close()
+
+    def test_the_data_of_a_run_can_be_rewritten(self, journal: Journal) -> None:
+        """Its own events' alone, and its size with it."""
+        lease = journal.begin("r-1", "c", "s")
+        journal.append([Write("r-1", [started(), note("x" * 500)], lease.epoch)])
+        journal.release(lease)
+        fork = journal.fork("r-1", 2, "r-2", "c", "s")
+        journal.append([Write("r-2", [note("y" * 500)], fork.epoch)])
+        journal.release(fork)
+        with pytest.raises(InputError, match="r-2"):
+            journal.rewrite("r-1", lambda type, data: {})
+        before = list(journal.events("r-1"))
+        journal.rewrite("r-2", lambda type, data: {"was": type})
+        *shared, own = journal.events("r-2")
+        assert (shared, own.data, own.seq) == (before, {"was": "note"}, 3)
+        assert journal.info("r-2").bytes == len('{"was":"note"}')
+
     def test_a_run_is_found_by_its_id_a_prefix_or_as_the_last(self, journal: Journal) -> None:
         """What is near is named where nothing, or too much, is meant."""
         with pytest.raises(InputError, match="No runs here yet"):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -68,6 +69,8 @@ def _known(file: File, at: Place, given: Data, names: set[str]) -> None:
 
 
 def _names(definition: Any) -> set[str]:
+    if not is_dataclass(definition):
+        return set(inspect.signature(definition).parameters)
     return {each.name for each in fields(definition) if each.init and not each.name.startswith("_")}
 
 

@@ -11,7 +11,6 @@ from itertools import pairwise
 from typing import Any
 
 from crewkit.agents.agent import Agent
-from crewkit.checks.scope import Grant
 from crewkit.core.limits import Limits
 from crewkit.crew.crew import Crew, Input
 from crewkit.crew.task import Task
@@ -46,6 +45,24 @@ _MODEL: Schema = {
             "additionalProperties": False,
         },
     ]
+}
+_LISTS: Schema = {"type": "object", "additionalProperties": {"anyOf": [_TEXT, _TEXTS]}}
+_GRANT: Schema = {
+    "type": "object",
+    "properties": {
+        "tool": {**_TEXT, "description": "The tool's exact name."},
+        "approval": {
+            "enum": ["always", "effects", "tainted", "never"],
+            "description": "When a person is asked.",
+        },
+        "where": {"type": "object", "description": "JSON Schema of the arguments."},
+        "roots": {**_LISTS, "description": "By argument, the folders in which the path has to lie."},
+        "hosts": {**_LISTS, "description": "By argument, the hosts on which the URL has to be."},
+        "max_calls": {"type": "integer", "description": "Calls in one run."},
+        "expires": {"type": "number", "description": "Seconds that a person has to decide."},
+    },
+    "required": ["tool"],
+    "additionalProperties": False,
 }
 _TYPE: Schema = {
     "anyOf": [
@@ -98,7 +115,7 @@ def schema() -> Schema:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A crew",
-        "$defs": {"limits": limits, "grant": _record(Grant, {}), "model": _MODEL, "type": _TYPE},
+        "$defs": {"limits": limits, "grant": _GRANT, "model": _MODEL, "type": _TYPE},
         **crew,
         "required": ["tasks"],
     }

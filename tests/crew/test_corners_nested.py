@@ -96,7 +96,7 @@ async def test_a_change_inside_an_unfinished_inner_crew_stops_the_resume_by_name
     result = await build("Say a.").run(options=make_options())
     assert result.status == "paused"
 
-    with pytest.raises(ReplayError, match="not finished: sub"):
+    with pytest.raises(ReplayError, match=r"sub/inner: prompt \(description\)"):
         await build("Say something else.").resume(result.run_id, make_options())
     assert (await build("Say a.").resume(result.run_id, make_options())).status == "paused"
 

@@ -1,3 +1,4 @@
+import inspect
 import json
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from crewkit import Capable, Crew, Limits, Route
+from crewkit import Capable, Crew, Grant, Limits, Route
 from crewkit.crew.load import load
 from crewkit.crew.yaml import load_yaml
 from crewkit.crew.yaml_schema import schema
@@ -190,6 +191,11 @@ def test_only_the_modules_that_a_file_names_are_imported(folder):
     code += "print('my_tools' in sys.modules, 'litellm' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
     assert done.stdout.split() == ["True", "False"], done.stderr
+
+
+def test_the_schema_knows_all_that_a_grant_takes():
+    known = set(inspect.signature(Grant).parameters)
+    assert set(schema()["$defs"]["grant"]["properties"]) == known
 
 
 def test_the_schema_for_editors_takes_what_the_reader_takes():

@@ -44,6 +44,7 @@ COMMANDS: dict[str, dict[str, Entry]] = {
         "run": Entry("run", "Run a crew."),
         "watch": Entry("watch", "Run a crew for every line or file that comes in."),
         "resume": Entry("run", "Carry a run on: after a crash, a pause, a limit."),
+        "fork": Entry("fork", "Branch off from a run, and see what would have followed."),
         "worker": Entry("worker", "Carry on what others hand over."),
     },
     "Look": {

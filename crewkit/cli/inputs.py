@@ -58,7 +58,7 @@ def caps(**given: int | float | str | None) -> dict[str, Any]:
     return {name: None if cap == UNCAPPED else cap for name, cap in given.items() if cap is not None}
 
 
-def read_inputs(pairs: Sequence[str], source: str) -> dict[str, Any]:
+def read_inputs(pairs: Sequence[str], source: str, *, option: str = "-i") -> dict[str, Any]:
     """Return the run's inputs: a JSON object from a file or stdin, and on top of it what `-i` says.
 
     Raises:
@@ -67,24 +67,29 @@ def read_inputs(pairs: Sequence[str], source: str) -> dict[str, Any]:
     inputs = _from_source(source) if source else {}
     named: set[str] = set()
     for pair in pairs:
-        name, value = _pair(pair)
+        name, value = _pair(pair, option)
         if name in named:
-            raise InputError(f"-i {name} is given twice. Keep one.")
+            raise InputError(f"{option} {name} is given twice. Keep one.")
         named.add(name)
         inputs[name] = value
     return inputs
 
 
-def _pair(pair: str) -> tuple[str, Any]:
+def _pair(pair: str, option: str) -> tuple[str, Any]:
     name, equals, text = pair.partition("=")
     if not equals or not name.strip(":"):
-        raise InputError(f"-i {pair}: write NAME=TEXT, NAME=@FILE or NAME:=JSON.")
+        raise InputError(f"{option} {pair}: write NAME=TEXT, NAME=@FILE or NAME:=JSON.")
     if name.endswith(":"):
         name = name[:-1]
-        return name, _json(text, f"-i {name}:=…")
+        return name, _json(text, f"{option} {name}:=…")
     if text.startswith("@"):
-        return name, _read(text[1:], f"-i {name}")
+        return name, _read(text[1:], f"{option} {name}")
     return name, text
+
+
+def read_text(given: str, where: str) -> str:
+    """Return a text, or what the file behind an `@` holds."""
+    return _read(given[1:], where) if given.startswith("@") else given
 
 
 def _from_source(source: str) -> dict[str, Any]:

@@ -67,7 +67,8 @@ def changed_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
+def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of all that run crews."""
     for option in (
         click.option("--no-input", is_flag=True, help="Never ask at the terminal; pause instead."),
         click.option(
@@ -109,7 +110,7 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--queue", default="", metavar="NAME", help="With --detach: which workers; this folder's if left out."
 )
-@_shared
+@shared_options
 def run(
     *,
     target: str,
@@ -128,13 +129,13 @@ def run(
     """
     inputs = read_inputs(pairs, source)
     crew = _loaded(target, Path.cwd())
-    manner = _manner(as_json=as_json, quiet=quiet, no_input=no_input, **rest)
+    manner = manner_of(as_json=as_json, quiet=quiet, no_input=no_input, **rest)
     if detach:
         return _hand_over(crew, inputs, manner, target, queue or str(Path.cwd()))
     if queue:
         raise InputError("--queue says whose workers carry the run on: it goes with --detach.")
     progress = Progress()
-    return _carry(crew, lambda options: crew.run(inputs, options), progress, manner, target)
+    return carry(crew, lambda options: crew.run(inputs, options), progress, manner, target)
 
 
 @click.command(
@@ -148,7 +149,7 @@ def run(
 @click.argument("run", metavar="RUN", shell_complete=complete_run)
 @click.argument("target", required=False)
 @changed_options
-@_shared
+@shared_options
 def resume(*, run: str, target: str | None, as_json: bool, quiet: bool, no_input: bool, **rest: Any) -> int:
     """Carry RUN on from where its journal stands. No finished call is made again.
 
@@ -157,7 +158,7 @@ def resume(*, run: str, target: str | None, as_json: bool, quiet: bool, no_input
     says. A run in another process's hands is followed to its end instead.
     """
     progress = Progress()
-    found, begun = _history(run, progress)
+    found, begun = history_of(run, progress)
     kept, cwd = str(begun.get("target") or ""), str(begun.get("cwd") or "")
     if not (target or kept):
         raise InputError(
@@ -165,16 +166,16 @@ def resume(*, run: str, target: str | None, as_json: bool, quiet: bool, no_input
             f"Name it: crewkit resume {found} path.py"
         )
     if not target:
-        _go_back_to(cwd, found)
-    crew = _loaded_again(target or kept, found, given=bool(target))
-    manner = _manner(as_json=as_json, quiet=quiet, no_input=no_input, **rest)
+        go_back_to(cwd, found)
+    crew = loaded_again(target or kept, found, given=bool(target))
+    manner = manner_of(as_json=as_json, quiet=quiet, no_input=no_input, **rest)
     _tell_if_busy(found, manner)
     if progress.status == "completed" and manner.changed == "stop":
         _nothing_to_do(found, begun, crew)
-    return _carry(crew, _resuming(crew, found, progress), progress, manner, target or kept)
+    return carry(crew, _resuming(crew, found, progress), progress, manner, target or kept)
 
 
-def _manner(
+def manner_of(
     *,
     as_json: bool,
     quiet: bool,
@@ -185,6 +186,7 @@ def _manner(
     yes: bool = False,
     **limits: int | float | str | None,
 ) -> Manner:
+    """Return how a person wants to see a run."""
     asks = not no_input and not quiet and not wait and sys.stdin.isatty() and sys.stderr.isatty()
     return Manner(as_json, quiet, asks, wait, model, caps(**limits), changed, yes)
 
@@ -210,7 +212,7 @@ def _loaded(target: str, cwd: Path) -> Crew:
         return load(target, cwd)
 
 
-def _history(name: str, progress: Progress) -> tuple[str, dict[str, Any]]:
+def history_of(name: str, progress: Progress) -> tuple[str, dict[str, Any]]:
     """Find a run and take in what happened in it; return its id, and what it began with."""
     from crewkit.journal.read import beginning
 
@@ -224,7 +226,7 @@ def _history(name: str, progress: Progress) -> tuple[str, dict[str, Any]]:
     return found, beginning(begins)
 
 
-def _go_back_to(cwd: str, run: str) -> None:
+def go_back_to(cwd: str, run: str) -> None:
     """Work where the run began: its crew and its tools may name files from there."""
     if not cwd or Path(cwd) == Path.cwd():
         return
@@ -246,7 +248,8 @@ def _go_back_to(cwd: str, run: str) -> None:
     say(f"in {cwd}, where the run began", style="dim", err=True)
 
 
-def _loaded_again(target: str, run: str, *, given: bool) -> Crew:
+def loaded_again(target: str, run: str, *, given: bool) -> Crew:
+    """Load the crew of a run, where it was or where a person says it is."""
     try:
         return _loaded(target, Path.cwd())
     except InputError as error:
@@ -265,7 +268,7 @@ def _hand_over(crew: Crew, inputs: Mapping[str, Any], manner: Manner, target: st
     from crewkit.crew.options import Options
     from crewkit.crew.run import hand_over
 
-    options = Options(target=target, queue=queue, **_options(manner))
+    options = Options(target=target, queue=queue, **options_of(manner))
     with redirect_stdout(sys.stderr):
         run = asyncio.run(hand_over(crew, inputs, options))
     if manner.as_json:
@@ -278,11 +281,12 @@ def _hand_over(crew: Crew, inputs: Mapping[str, Any], manner: Manner, target: st
     return OK
 
 
-def _carry(crew: Crew, work: Work, progress: Progress, manner: Manner, target: str) -> int:
+def carry(crew: Crew, work: Work, progress: Progress, manner: Manner, target: str) -> int:
+    """Do the work under a person's eyes, tell its end, and return the exit code."""
     from crewkit.crew.changes import RepeatsEffects
     from crewkit.crew.options import Options
 
-    options = Options(target=target, **_options(manner))
+    options = Options(target=target, **options_of(manner))
     try:
         while True:
             try:
@@ -348,7 +352,8 @@ def _may_repeat(error: RepeatsEffects) -> bool:
     return click.confirm("These were made already. Make them again?", default=False, err=True)
 
 
-def _options(manner: Manner) -> dict[str, Any]:
+def options_of(manner: Manner) -> dict[str, Any]:
+    """Return what a person wants as `Options` takes it."""
     from crewkit.core.limits import Limits
 
     options: dict[str, Any] = {"limits": Limits(**manner.caps), "wait": manner.wait}

@@ -95,7 +95,7 @@ class Transcript:
         yield from _labelled("why", _why(status, end.why))
         if forked:
             by = f", by {forked.data['by']}" if forked.data.get("by") else ""
-            yield from _labelled("forked from", f"{forked_at(forked.data)}{by}, {_clock(forked, day=True)}")
+            yield from _labelled("fork of", f"{forked_at(forked.data)}{by}, {_clock(forked, day=True)}")
             for what in forked.data.get("edits") or ():
                 yield from _labelled("edited", str(what))
         for name, value in _object(started.get("inputs")).items():

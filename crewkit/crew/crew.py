@@ -166,3 +166,34 @@ class Crew:
         from crewkit.crew.run import resume
 
         return await resume(self, run, options)
+
+    async def fork(
+        self,
+        run: str,
+        at: str = "",
+        *,
+        inputs: Mapping[str, Any] | None = None,
+        edit: str = "",
+        options: Options | None = None,
+    ) -> Result:
+        """Begin a new run that shares what happened in another before a place, and go on from there.
+
+        What happened at the place and after it, and what depends on it, is done again by this crew; everything else
+        that is finished is kept, and neither copied nor paid for again.
+
+        Args:
+            run: The id of the run to branch off from, a unique prefix, or `@last`. It is left as it is.
+            at: A task (`draft`), a turn (`draft/2`) or a step (`draft/2/tool:1`).
+            inputs: Values in the place of those that the run has. What sees one of them is done again.
+            edit: What the agent is to have said in the place of what it said at `at`, a model step: a text, or a JSON
+                object with `tool_calls` and `content`.
+            options: As in `run`. A `model` here is used for all that is done again; `changed` says what becomes of
+                tasks that are not what they were, `repeat_effects` that effects may happen again.
+
+        Raises:
+            InputError: There is no such run or place, or effects would happen again.
+            ReplayError: An unfinished task is not what it was.
+        """
+        from crewkit.crew.fork import fork
+
+        return await fork(self, run, at, inputs, edit, options)

@@ -66,9 +66,13 @@ class RunMemory:
         self._opened = opened
         self._inputs = {name: quote(value, safe=" @.-") for name, value in inputs.items()}
         self.own = self.filled(f"crew:{namespace}") if namespace else f"run:{run.id}"
+        self.shared: list[str] = []
+        """The namespaces of the runs from which this one was forked: what their tasks remembered counts here."""
         self._paths = knowledge
         self._written: dict[str, int] = {}
         for event in history:
+            if not namespace and event.run != run.id and f"run:{event.run}" not in self.shared:
+                self.shared.append(f"run:{event.run}")
             if event.type == "memory.written" and event.path:
                 self._count(event.path, event.data["count"])
 
@@ -236,7 +240,7 @@ class TaskMemory:
         return hits
 
     def _searched(self, namespace: str) -> list[str]:
-        return [self.of.filled(namespace)] if namespace else [self.of.own, self.of.knowledge]
+        return [self.of.filled(namespace)] if namespace else [self.of.own, *self.of.shared, self.of.knowledge]
 
     def _signed(self, record: Record) -> Record:
         """Return a record without the secrets in it, and with who adds it."""

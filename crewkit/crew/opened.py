@@ -67,6 +67,10 @@ class Opened:
         """Make a new run and take its lease."""
         return await self.call(self.journal.begin, run, crew, _segment())
 
+    async def fork(self, origin: str, seq: int, run: str, crew: str) -> Lease:
+        """Make a new run that shares the events of another up to `seq`, and take its lease."""
+        return await self.call(self.journal.fork, origin, seq, run, crew, _segment())
+
     async def take(self, run: str) -> Lease:
         """Take the lease of a run that no living process holds."""
         return await self.call(self.journal.take, run, _segment())

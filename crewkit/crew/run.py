@@ -68,7 +68,7 @@ async def start(crew: Crew, inputs: Mapping[str, Any], options: Options | None =
     options = options or Options()
     given = check_inputs(crew, inputs)
     async with Opened(options) as opened:
-        result = await _carry_on(await _begin(crew, given, opened, options))
+        result = await carry_on(await _begin(crew, given, opened, options))
     return await stay(crew, result, options)
 
 
@@ -102,7 +102,7 @@ async def resume(crew: Crew, name: str, options: Options | None = None) -> Resul
         if ended is not None and complete and not (settled.forgets or _added(settled)):
             return recalled(crew, id, run.finished, ended)
         turn = await _go_on(crew, run, begun, opened, options, history, settled)
-        result = await _carry_on(turn)
+        result = await carry_on(turn)
     return await stay(crew, result, options)
 
 
@@ -141,24 +141,45 @@ async def _go_on(
     """Make ready what carries the run on, and record that it is."""
     given = check_inputs(crew, begun["inputs"])
     options = replace(options, limits=options.limits.over(capped(history)))
+    specs, models = await models_for(crew, begun, opened, options, settled)
+    run.record("run.resumed", data=told(crew, specs, models, options, settled))
+    return Turn(crew, run, given, models, opened, options, history, settled.forgets)
+
+
+async def models_for(
+    crew: Crew, begun: Data, opened: Opened, options: Options, settled: Settled, *, everywhere: bool = False
+) -> tuple[Mapping[str, ModelSpec], Mapping[str, Model]]:
+    """Return which models a run that began before goes on with: those that it has, or those that are given now.
+
+    Args:
+        crew: The crew as it is.
+        begun: What the run began with.
+        opened: Its journal.
+        options: `model` goes before what the run has, for whoever names none.
+        settled: What changed.
+        everywhere: `options.model` goes before all others as well.
+    """
     specs = model_specs(crew, options)
-    if not options.model:
+    if options.model and everywhere:
+        specs = dict.fromkeys(specs, options.model)
+    elif not options.model:
         specs = pinned(specs, begun["models"], [p for p, change in settled.changes.items() if change.model])
     health = Health(options.clock)
     models = resolve_models(crew, specs, options, health)
     await opened.call(_learn, crew, opened.journal, health, options.clock)
-    run.record("run.resumed", data=_told(crew, specs, models, options, settled))
-    return Turn(crew, run, given, models, opened, options, history, settled.forgets)
+    return specs, models
 
 
-def _told(
+def told(
     crew: Crew,
     specs: Mapping[str, ModelSpec],
     models: Mapping[str, Model],
     options: Options,
     settled: Settled,
+    *,
+    whole: bool = False,
 ) -> Data:
-    """Return what `run.resumed` and `run.forked` say."""
+    """Return what `run.resumed` and `run.forked` say; `whole`: of the crew too where nothing changed."""
     data: Data = {
         "pid": os.getpid(),
         "host": socket.gethostname(),
@@ -168,7 +189,7 @@ def _told(
         **({"forgets": list(settled.forgets)} if settled.forgets else {}),
         **({"repeats": [str(effect) for effect in settled.repeats]} if settled.repeats else {}),
     }
-    if settled.changes or options.model:
+    if settled.changes or options.model or whole:
         data |= {**described(crew, specs, models), "definitions": settled.definitions}
     return data
 
@@ -213,7 +234,8 @@ def _learn(crew: Crew, journal: Journal, health: Health, clock: Clock) -> None:
 # Carrying on
 
 
-async def _carry_on(turn: Turn) -> Result:
+async def carry_on(turn: Turn) -> Result:
+    """Do what is left of a run, and return what became of it."""
     crew, run, options, history = turn.crew, turn.run, turn.options, turn.history
     begun = run.clock.monotonic()
     memory = run_memory(crew, run, turn.opened.memory, turn.inputs, history)

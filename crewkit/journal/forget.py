@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from crewkit.core.events import Event
 
-_ORDER = {"when": 0, "inbox": 0, "offer": 0, "recall": 0, "model": 1, "ask": 3, "until": 3}
+_ORDER = {"when": 0, "inbox": 0, "offer": 0, "recall": 0, "summary": 0, "model": 1, "ask": 3, "until": 3}
 """What comes after what beside each other. The rest stands between: the tasks of a crew, turns by their numbers, the
 calls of a turn, which are made at once, and guardrails, one after the other."""
 

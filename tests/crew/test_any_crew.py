@@ -218,7 +218,8 @@ async def carried(path: Path, crew: Specs, kills: Sequence[int]) -> tuple[Any, d
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.timeout(600)
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 @given(specs(), st.lists(st.integers(1, 60), max_size=3))
 def test_any_crew_ends_as_the_interpreter_says_however_often_it_is_killed(crew: Specs, kills: list[int]):
     with tempfile.TemporaryDirectory() as folder:

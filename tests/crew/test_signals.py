@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from crewkit import Agent, Crew, InputError, Task, ToolContext, tool
+from crewkit.core.events import Event
 from crewkit.errors import JournalError
-from crewkit.journal.base import Journal
 from crewkit.journal.sqlite import SqliteJournal
 from crewkit.journal.tell import signal, tell_agents
 from crewkit.models.base import Request
@@ -52,19 +52,30 @@ class Talk:
         return Crew([text, Task("edited", "Edit.", agent=other, needs=[text])])
 
 
-async def until_seen(runs: Journal, kind: str) -> None:
-    """Wait until the run has read what was signalled: half a second at most."""
-    await asyncio.sleep(1.2)
+class Heard:
+    """A listener that knows how many signals the run has read."""
+
+    def __init__(self) -> None:
+        self.signals = 0
+
+    def __call__(self, event: Event) -> None:
+        self.signals += event.type == "run.signal"
+
+    async def until(self, signals: int) -> None:
+        while self.signals < signals:
+            await asyncio.sleep(0.01)
+        for _ in range(20):  # and whoever acts on them has had its turn
+            await asyncio.sleep(0)
 
 
 async def test_a_message_is_read_before_the_next_turn_and_fixed_there(make_options, runs):
-    talk = Talk(runs)
-    running = asyncio.create_task(talk.crew().run({}, make_options(run_id=RUN)))
+    talk, heard = Talk(runs), Heard()
+    running = asyncio.create_task(talk.crew().run({}, make_options(run_id=RUN, listener=heard)))
     await talk.entered.wait()
     with SqliteJournal(runs.path) as elsewhere:
         assert tell_agents(elsewhere, RUN, "Be brief.", "Ann", to="Writer")
         assert tell_agents(elsewhere, RUN, "Mind the date.", "Ann")
-    await until_seen(runs, "message")
+    await heard.until(2)
     talk.go.set()
     result = await running
     assert result.ok, result.why
@@ -91,13 +102,14 @@ class Broken(SqliteJournal):
 
 
 async def test_a_resumed_run_makes_the_same_request_whatever_was_said_since(make_options, runs):
-    talk = Talk(runs)
+    talk, heard = Talk(runs), Heard()
     with Broken(runs.path) as journal:
-        running = asyncio.create_task(talk.crew().run({}, make_options(run_id=RUN, journal=journal)))
+        options = make_options(run_id=RUN, journal=journal, listener=heard)
+        running = asyncio.create_task(talk.crew().run({}, options))
         await talk.entered.wait()
         with SqliteJournal(runs.path) as elsewhere:
             tell_agents(elsewhere, RUN, "Be brief.", "Ann")
-        await until_seen(runs, "message")
+        await heard.until(1)
         talk.go.set()
         with pytest.raises(JournalError):
             await running
@@ -121,12 +133,12 @@ async def test_a_message_that_nobody_can_read_any_more_is_said_so(make_options, 
 
 
 async def test_a_pause_lets_the_calls_under_way_end_and_begins_no_other(make_options, runs):
-    talk = Talk(runs)
-    running = asyncio.create_task(talk.crew().run({}, make_options(run_id=RUN)))
+    talk, heard = Talk(runs), Heard()
+    running = asyncio.create_task(talk.crew().run({}, make_options(run_id=RUN, listener=heard)))
     await talk.entered.wait()
     with SqliteJournal(runs.path) as elsewhere:
         signal(elsewhere, RUN, "pause", "Ann")
-    await until_seen(runs, "pause")
+    await heard.until(1)
     talk.go.set()
     result = await running
     assert (result.status, result.why) == ("paused", "Ann paused it. 0 of 2 tasks completed.")

@@ -105,27 +105,32 @@ class Walk:
             n: outcome for n, outcome in self._schedule.outcomes.items() if outcome.status in ended
         }
         self._schedule = Schedule(self.plan.graph(), self._do, skipped=self._skipped)
-        try:
-            await admit_crew(self, self._prefix.removesuffix("/"))
-        except Waiting as waiting:
-            return dict.fromkeys(
-                self.plan.jobs,
-                Outcome(
-                    "waiting",
-                    why=str(waiting),
-                    approvals=waiting.approvals,
-                    waits=waiting.waits,
-                    until=waiting.until,
-                ),
-            )
-        except Denied as refused:
-            self.refused = refused
-            return dict.fromkeys(self.plan.jobs, Outcome("skipped", why=str(refused)))
+        kept_out = await self._kept_out()
+        if kept_out is not None:
+            self._schedule.outcomes.update(dict.fromkeys(self.plan.jobs, kept_out))
+            return self._schedule.outcomes
         self._session.enter(self._schedule)
         try:
             return await self._schedule.run()
         finally:
             self._session.leave(self._schedule)
+
+    async def _kept_out(self) -> Outcome | None:
+        """Return what becomes of every task where the crew's inputs are refused, or wait for a person."""
+        try:
+            await admit_crew(self, self._prefix.removesuffix("/"))
+        except Waiting as waiting:
+            return Outcome(
+                "waiting",
+                why=str(waiting),
+                approvals=waiting.approvals,
+                waits=waiting.waits,
+                until=waiting.until,
+            )
+        except Denied as refused:
+            self.refused = refused
+            return Outcome("skipped", why=str(refused))
+        return None
 
     async def in_time(self) -> Mapping[str, Outcome]:
         """Run all tasks of a crew inside a task, within the crew's own cap on seconds."""

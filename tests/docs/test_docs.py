@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "crews" / "README.md"]
 SHOWN = {"text", "json", "mermaid"}
 SET_UP = "python3 -m pip install -q uv && python3 -m uv run "
 
@@ -104,9 +104,10 @@ def run_console(block: str, folder: Path, where: str, ids: dict[str, str]) -> No
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_the_code_in_the_document_runs(document: Path, tmp_path: Path):
     ids: dict[str, str] = {}
+    (tmp_path / "crews").symlink_to(ROOT / "crews")
     for kind, block, line in blocks(document):
         where = f"{document.name}:{line}"
         if kind in SHOWN:

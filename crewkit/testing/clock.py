@@ -34,3 +34,7 @@ class FakeClock:
         """Let this much time pass."""
         self._seconds += seconds
         self._now += timedelta(seconds=seconds)
+
+    def set_back(self, seconds: float) -> None:
+        """Set the time of day back, as a person or a time server does; the steady clock goes on."""
+        self._now -= timedelta(seconds=seconds)

@@ -13,9 +13,11 @@ from crewkit.core.events import Draft, Event
 from crewkit.crew.crew import Input
 from crewkit.crew.opened import Opened
 from crewkit.journal.base import Write
+from crewkit.journal.read import totals
 from crewkit.journal.sqlite import SqliteJournal
 from crewkit.models.base import Request
 from crewkit.models.scripted import Line, ScriptedModel, call
+from crewkit.testing import FakeClock
 
 
 def writer(*lines, **agent) -> Agent:
@@ -295,3 +297,27 @@ async def test_a_run_interrupted_as_it_begins_says_so(make_options, runs):
         await running
     assert [event.type for event in runs.events("r-1")] == ["run.started", "run.paused"]
     assert (await crew.resume("r-1", make_options())).output == "one"
+
+
+async def test_a_clock_that_is_set_back_changes_no_order_and_makes_no_time_negative(make_options, runs):
+    clock = FakeClock()
+
+    @tool(effects="read")
+    def first() -> str:
+        """Go first, while somebody sets the clock back."""
+        clock.set_back(2 * 86_400)
+        return "first"
+
+    one = Task("one", do=first)
+    crew = Crew([one, Task("two", do=first, needs=[one], human_input=True)])
+    result = await crew.run({}, make_options(clock=clock))
+    clock.set_back(30 * 86_400)
+    assert (await crew.resume(result.run_id, make_options(clock=clock))).status == "paused"
+    events = list(runs.events(result.run_id))
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    assert events[-1].ts < events[0].ts
+    spent = totals(events)
+    assert min(spent.seconds, *(part.seconds for part in spent.tasks.values())) >= 0
+    assert all(event.data.get("seconds", 0) >= 0 for event in events)
+    (asked,) = [event for event in events if event.type == "approval.requested"]
+    assert asked.data["expires"] > asked.ts

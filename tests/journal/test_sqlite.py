@@ -16,6 +16,7 @@ import pytest
 from crewkit.core.events import Draft
 from crewkit.errors import InputError, JournalError, RunBusy
 from crewkit.journal.base import Write
+from crewkit.journal.database import _SCHEMAS
 from crewkit.journal.open import open_journal
 from crewkit.journal.sqlite import SqliteJournal, journal_home
 from crewkit.testing.journal import JournalConformance, note, started
@@ -199,6 +200,33 @@ def test_another_programs_database_is_left_alone(path):
     sql(path, "CREATE TABLE cookies (x)")
     with pytest.raises(JournalError, match=r"another program's database"):
         SqliteJournal(path)
+
+
+def test_a_journal_of_the_first_schema_is_brought_to_this_one(path):
+    path.parent.mkdir()
+    sql(
+        path,
+        "PRAGMA journal_mode = WAL",
+        *filter(str.strip, _SCHEMAS[0].split(";")),
+        "INSERT INTO meta VALUES ('schema', '1')",
+        "INSERT INTO runs VALUES ('r-old', 'digest', 'paused', '2026-01-01T00:00:00.000000Z',"
+        " '2026-01-01T00:00:01.000000Z', 2, 1, 0, 7, 'ada', 's-1')",
+        *(
+            f"INSERT INTO events VALUES ('r-old', {seq}, 1, '{type}', '2026-01-01T00:00:0{seq}.000000Z', 1.0, 's-1',"
+            f" '', '', '', 1, NULL, '{{\"n\":{seq}}}')"
+            for seq, type in ((1, "run.started"), (2, "run.paused"))
+        ),
+    )
+    with SqliteJournal(path) as journal:
+        assert [(event.seq, event.data) for event in journal.events("r-old")] == [
+            (1, {"n": 1}),
+            (2, {"n": 2}),
+        ]
+        info = journal.info("r-old")
+        assert (info.status, info.events, info.bytes, info.origin) == ("paused", 2, 14, "")
+        lease = journal.take("r-old", "s2")
+        journal.append([Write("r-old", [Draft("run.resumed")], lease.epoch)])
+        assert journal.info("r-old").status == "running"
 
 
 def test_a_newer_schema_is_refused_by_name(path):

@@ -45,6 +45,7 @@ COMMANDS: dict[str, dict[str, Entry]] = {
         "watch": Entry("watch", "Run a crew for every line or file that comes in."),
         "resume": Entry("run", "Carry a run on: after a crash, a pause, a limit."),
         "fork": Entry("fork", "Branch off from a run, and see what would have followed."),
+        "replay": Entry("replay", "Try changed code against a run's recorded answers."),
         "worker": Entry("worker", "Carry on what others hand over."),
     },
     "Look": {

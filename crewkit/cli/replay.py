@@ -1,0 +1,95 @@
+"""`crewkit replay`: the present code against recorded answers."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import redirect_stdout
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from crewkit.cli.common import complete_run, echo_json, examples, opened_journal, say, say_spans
+from crewkit.cli.group import FAILED, OK
+from crewkit.cli.progress import Progress
+from crewkit.cli.run import go_back_to, history_of, loaded_again
+from crewkit.cli.text import count
+from crewkit.errors import InputError
+
+if TYPE_CHECKING:
+    from crewkit.crew.replay import Difference, Replay
+
+_LINES = 12
+"""Lines shown of each side of a difference."""
+
+
+@click.command(
+    epilog=examples(
+        "crewkit replay @last",
+        "crewkit replay r-7f3k moved/crew.py",
+        "crewkit replay @last --json | jq .divergences[0].path",
+    )
+)
+@click.argument("run", metavar="RUN", shell_complete=complete_run)
+@click.argument("target", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print what was found as one JSON object.")
+def replay(*, run: str, target: str | None, as_json: bool) -> int:
+    """Run the present code against RUN's recorded answers, and say where it goes another way first.
+
+    Models and tools answer from the journal: there is no network, no effect and no cost, and nothing is kept. Exit
+    code 0: the same; 1: different.
+    """
+    from crewkit.crew.replay import replay as replayed
+
+    found, begun = history_of(run, Progress())
+    kept, cwd = str(begun.get("target") or ""), str(begun.get("cwd") or "")
+    if not (target or kept):
+        raise InputError(
+            f"Run {found} does not say where its crew is: it was not begun by this command. "
+            f"Name it: crewkit replay {found} path.py"
+        )
+    with opened_journal() as journal:
+        events = list(journal.events(found))
+    if not target:
+        go_back_to(cwd, found)
+    crew = loaded_again(target or kept, found, given=bool(target))
+    with redirect_stdout(sys.stderr):
+        told, _ = asyncio.run(replayed(crew, events))
+    if as_json:
+        echo_json({"same": told.same, **asdict(told)})
+    else:
+        _print(told)
+    return OK if told.same else FAILED
+
+
+def _print(told: Replay) -> None:
+    if told.same:
+        say_spans(
+            [("same", "green"), (f": {count(told.steps, 'recorded answer')} given, nothing else asked", "")]
+        )
+        for path in told.ends:
+            say(f"  the recording ends at {path}", style="dim")
+        for task, what in told.unseen.items():
+            say(f"  changed, and not seen by this: {task} ({what})", style="yellow")
+        return
+    first, *more = told.divergences
+    say_spans([("different", "red"), (" at ", ""), (first.path, "bold"), (f": {first.why}", "")])
+    for difference in first.differences:
+        _print_difference(difference)
+    if more:
+        say(f"Also at {', '.join(each.path for each in more[:8])}.", style="dim")
+
+
+def _print_difference(difference: Difference) -> None:
+    say(f"  {difference.where}", style="cyan")
+    import difflib
+
+    lines = list(
+        difflib.unified_diff(difference.then.splitlines(), difference.now.splitlines(), lineterm="", n=1)
+    )[2:]
+    for line in [line for line in lines if not line.startswith("@@")][: _LINES * 2]:
+        style = "red" if line.startswith("-") else "green" if line.startswith("+") else "dim"
+        say(f"    {line}", style=style)
+    if len(lines) > _LINES * 2:
+        say(f"    … {len(lines) - _LINES * 2} more lines: --json", style="dim")

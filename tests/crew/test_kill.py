@@ -101,6 +101,8 @@ class Case:
     run: str = "r-killed"
     url: str = ""
     """Of the PostgreSQL that it is kept in; empty: an SQLite file."""
+    pace: float = 0
+    """Seconds that models and tools take: a part of what they are, so the same in every process of the run."""
 
     def __post_init__(self) -> None:
         self.home = self.folder / "home"
@@ -112,7 +114,7 @@ class Case:
         return code
 
     def job(self, name: str = "answer", **job: Any) -> Job:
-        common = {"home": str(self.home), "run": self.run, "url": self.url, "shadow": ""}
+        common = {"home": str(self.home), "run": self.run, "url": self.url, "shadow": "", "pace": self.pace}
         return {**common, "answer": str(self.folder / name), **job}
 
     def finish(self) -> dict[str, Any]:
@@ -280,8 +282,8 @@ def test_killed_from_outside_at_moments_of_chance(workers, expected, tmp_path: P
     chance = Random(5)
 
     def kill(number: int, seconds: float) -> bool:
-        case = Case(workers, tmp_path / str(number), f"r-{number}", url)
-        return kill_at(case, expected, seconds=seconds, pace=0.002)
+        case = Case(workers, tmp_path / str(number), f"r-{number}", url, 0.002)
+        return kill_at(case, expected, seconds=seconds)
 
     moments = [(number, chance.uniform(0.005, 0.15)) for number in range(10 if url else 20)]
     workers.each(moments, lambda moment: kill(*moment))
@@ -292,10 +294,10 @@ def test_of_two_who_resume_a_run_at_once_one_wins(workers, expected, tmp_path: P
     url = request.getfixturevalue("postgres_url") if kept == "postgresql" else ""
 
     def race(point: int) -> bool:
-        case = Case(workers, tmp_path / str(point), f"r-{point}", url)
+        case = Case(workers, tmp_path / str(point), f"r-{point}", url, 0.002)
         assert case.go(point=point) == KILLED
         held, done = case.events(), case.log()
-        jobs = [case.job(name, pace=0.002) for name in ("a", "b", "c")]
+        jobs = [case.job(name) for name in ("a", "b", "c")]
         assert workers.do(*jobs) == [0, 0, 0], [case.answer(name) for name in ("a", "b", "c")]
         answers = [case.answer(name) for name in ("a", "b", "c")]
         busy = [answer["busy"] for answer in answers if "busy" in answer]
@@ -314,9 +316,9 @@ def test_of_two_who_resume_a_run_at_once_one_wins(workers, expected, tmp_path: P
 def test_a_server_that_is_restarted_in_the_middle_loses_nothing(
     workers, expected, postgres, postgres_url, tmp_path: Path, how
 ):
-    case = Case(workers, tmp_path / "case", url=postgres_url)
+    case = Case(workers, tmp_path / "case", url=postgres_url, pace=0.05)
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(case.go, pace=0.05)
+        running = pool.submit(case.go)
         for calls in (3, 12, 20):
             wait_until(lambda calls=calls: len(case.log()) >= calls or running.done())
             assert not running.done(), case.answer()

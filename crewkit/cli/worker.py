@@ -64,16 +64,10 @@ def worker(*, concurrency: int, name: str, queue: str, grace: float, as_json: bo
 
 
 async def _work(queue: str, concurrency: int, name: str, grace: float, tell: Callable[[Said], None]) -> int:
-    from crewkit.core.environ import environment
-    from crewkit.engine.here import Here
-    from crewkit.engine.worker import Said, Worker
-    from crewkit.journal.open import open_journal
+    from crewkit.engine.start import open_worker
+    from crewkit.engine.worker import Said
 
-    journal = await asyncio.to_thread(open_journal, None, environment())
-    engine = Here(
-        journal, queue=queue, concurrency=concurrency, told=lambda why: tell(Said("put off", why=why))
-    )
-    worker = Worker(journal, engine, queue=queue, say=tell)
+    worker, engine, journal = await open_worker(queue, concurrency, tell)
     stops = _Stops(worker, lambda: tell(Said("stopping", why=f"{count(len(worker.in_hand), 'job')} in hand")))
     tell(
         Said("working", why=f"{concurrency} at a time, for {queue}, runs in {getattr(journal, 'where', '?')}")

@@ -6,14 +6,15 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from crewkit.core.events import Event
 from crewkit.core.messages import fingerprint
 from crewkit.crew.memory import LazyMemory
 from crewkit.crew.options import Options
-from crewkit.journal.base import Journal, Lease
+from crewkit.journal.base import Journal, Lease, SharedJournal
 from crewkit.journal.redact import Redactor
 from crewkit.journal.run import Run, new_run_id
 from crewkit.journal.writer import Writer
@@ -35,7 +36,7 @@ class Opened:
         home = getattr(self.journal, "path", None)
         folder = (Path(home).parent if home else journal_home(None, environ)) / "memory"
         self.memory = LazyMemory(self.options.memory, folder, environ)
-        self.writer = Writer(self.journal)
+        self.writer = self.options.writer or Writer(self.journal)
         self.lease: Lease | None = None
         self._runs: list[Run] = []
         return self
@@ -57,7 +58,8 @@ class Opened:
             await asyncio.to_thread(self._release)
 
     def _release(self) -> None:
-        self.writer.close()
+        if self.options.writer is None:
+            self.writer.close()
         if self.lease is not None:
             self.journal.release(self.lease)
         if self.mine:
@@ -71,9 +73,12 @@ class Opened:
         """Make a new run that shares the events of another up to `seq`, and take its lease."""
         return await self.call(self.journal.fork, origin, seq, run, crew, _segment())
 
-    async def take(self, run: str) -> Lease:
-        """Take the lease of a run that no living process holds."""
-        return await self.call(self.journal.take, run, _segment())
+    async def take(self, run: str, *, task: str = "") -> Lease:
+        """Take the lease of a run, or of one of its tasks, that no living process holds."""
+        if not task and self.options.doing is None:
+            return await self.call(self.journal.take, run, _segment())
+        journal = cast("SharedJournal", self.journal)  # tasks are done elsewhere on such a one alone
+        return await self.call(partial(journal.take, run, _segment(), task=task, shared=True))
 
     async def call(self, fn: Callable[..., Any], *args: Any) -> Any:
         """Call the journal in the writer's thread."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from crewkit.agents.agent import ModelSpec
 from crewkit.core.clock import Clock, SystemClock
@@ -22,6 +22,9 @@ the rest goes on under its new definition. `rerun`: what changed is done again, 
 
 if TYPE_CHECKING:
     from crewkit.coordinator.bus import Bus
+    from crewkit.crew.part import Doing
+    from crewkit.journal.run import Run
+    from crewkit.journal.writer import Writer
 
 
 @dataclass(frozen=True)
@@ -56,5 +59,11 @@ class Options:
     clock: Clock = field(default_factory=SystemClock)
     places: Places | None = None
     """The places at tools with a rate or a cap on concurrency, where several runs share them. `None`: the run's own."""
+    doing: Doing | None = None
+    """How tasks are done, where other processes may do them. `None`: all in this process."""
+    watch: Callable[[Run], Coroutine[Any, Any, None]] | None = None
+    """Lets the run look for what others appended, until cancelled. `None`: every half second."""
+    writer: Writer | None = None
+    """Makes the calls to `journal`, where several runs share one."""
     bus: Callable[[Callable[[Message], None]], Bus] | None = None
     """Makes the bus, from what records its messages; a test passes a bus that loses some."""

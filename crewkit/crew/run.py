@@ -15,15 +15,17 @@ from crewkit.agents.agent import ModelSpec
 from crewkit.agents.output import as_json
 from crewkit.core.clock import Clock, timestamp
 from crewkit.core.events import Event
+from crewkit.core.limits import Limits, Meter
 from crewkit.crew.changes import Settled, settle
 from crewkit.crew.conclude import conclude, recalled
 from crewkit.crew.crew import Crew
 from crewkit.crew.episode import Episodes
 from crewkit.crew.history import active_seconds, capped, ending, own, refuse_cancelled
 from crewkit.crew.history import beginning as beginning_of
-from crewkit.crew.memory import check_knowledge, run_memory
+from crewkit.crew.memory import RunMemory, check_knowledge, run_memory
 from crewkit.crew.opened import Opened
 from crewkit.crew.options import Options
+from crewkit.crew.part import Doing
 from crewkit.crew.prepare import beginning, check_inputs, described, model_specs, pinned, resolve_models
 from crewkit.crew.result import Result
 from crewkit.crew.session import Session, services_of, spent_before
@@ -35,7 +37,7 @@ from crewkit.errors import (
     LimitExceeded,
     RunError,
 )
-from crewkit.journal.base import Journal
+from crewkit.journal.base import Journal, Lease
 from crewkit.journal.forget import standing
 from crewkit.journal.run import Run, new_run_id
 from crewkit.models.base import Model
@@ -127,6 +129,18 @@ async def _begin(crew: Crew, given: Data, opened: Opened, options: Options) -> T
     await opened.call(_learn, crew, opened.journal, health, options.clock)
     run.record("run.started", data=beginning(crew, kept, specs, models, options), key="started")
     return Turn(crew, run, given, models, opened, options, ())
+
+
+async def reopened(
+    crew: Crew, id: str, lease: Lease, history: Sequence[Event], opened: Opened, options: Options
+) -> Turn:
+    """Make ready what does one task of a run that another process carries on. Nothing is recorded."""
+    begun = beginning_of(id, history)
+    options = replace(options, limits=options.limits.over(capped(history)))
+    specs = pinned(model_specs(crew, options), begun["models"], [])
+    models = resolve_models(crew, specs, options, Health(options.clock))
+    run = opened.run(lease, history)
+    return Turn(crew, run, check_inputs(crew, begun["inputs"]), models, opened, options, history)
 
 
 async def _go_on(
@@ -234,10 +248,10 @@ def _learn(crew: Crew, journal: Journal, health: Health, clock: Clock) -> None:
 # Carrying on
 
 
-async def carry_on(turn: Turn) -> Result:
-    """Do what is left of a run, and return what became of it."""
-    crew, run, options, history = turn.crew, turn.run, turn.options, turn.history
-    begun = run.clock.monotonic()
+def set_out(turn: Turn, doing: Doing | None = None) -> tuple[Session, Walk, RunMemory]:
+    """Make what carries a run on: its session, the walk of its graph, its memory."""
+    crew, run, history = turn.crew, turn.run, turn.history
+    options = replace(turn.options, doing=doing or turn.options.doing)
     memory = run_memory(crew, run, turn.opened.memory, turn.inputs, history)
     mine, counted = own(run.id, history), standing(history, turn.forgets).events
     services = services_of(run, crew.breaker, options, counted)
@@ -245,10 +259,17 @@ async def carry_on(turn: Turn) -> Result:
     if memory.lasts:
         session.episodes = Episodes(memory, counted)
         run.listeners.append(session.episodes.see)
-    walk = Walk(session, crew, turn.inputs, limits=options.limits.over(crew.limits))
-    before = active_seconds(mine)
+    return session, Walk(session, crew, turn.inputs, limits=options.limits.over(crew.limits)), memory
+
+
+async def carry_on(turn: Turn) -> Result:
+    """Do what is left of a run, and return what became of it."""
+    crew, run, options = turn.crew, turn.run, turn.options
+    begun = run.clock.monotonic()
+    session, walk, memory = set_out(turn)
+    before = active_seconds(own(run.id, turn.history))
     timer = _deadline(session, walk, before)
-    watching = asyncio.create_task(_watch(session))
+    watching = asyncio.create_task(watch(session, options))
     try:
         await run.commit(durable=True)  # the run has begun, whatever follows
         await memory.learn()
@@ -266,8 +287,21 @@ async def carry_on(turn: Turn) -> Result:
         watching.cancel()
         with suppress(asyncio.CancelledError):
             await watching
-    used = walk.meter.used() | {"seconds": round(before + run.clock.monotonic() - begun, 3)}
+    used = walk.meter.used() if options.doing is None else await _used(turn)
+    used |= {"seconds": round(before + run.clock.monotonic() - begun, 3)}
     return await conclude(crew, run, walk, session, outcomes, used)
+
+
+async def _used(turn: Turn) -> Data:
+    """Return what the calls of a run used whose tasks were done elsewhere."""
+    types = ("model.started", "model.finished")
+    events: list[Event] = await turn.opened.call(
+        lambda: list(turn.opened.journal.events(turn.run.id, types=types))
+    )
+    meter = Meter("the run", Limits())
+    for spent in spent_before(own(turn.run.id, events)):
+        meter.restore(spent.tokens, spent.usd, spent.seconds)
+    return meter.used()
 
 
 def _deadline(session: Session, walk: Walk, before: float) -> asyncio.TimerHandle:
@@ -283,10 +317,10 @@ def _deadline(session: Session, walk: Walk, before: float) -> asyncio.TimerHandl
     return asyncio.get_running_loop().call_later(left, reached)
 
 
-async def _watch(session: Session) -> None:
+async def watch(session: Session, options: Options) -> None:
     """Act on what other processes decide while the run goes on."""
     run = session.run
-    watching = asyncio.create_task(run.watch())
+    watching = asyncio.create_task(options.watch(run) if options.watch else run.watch())
     try:
         while True:
             await run.arrived.wait()

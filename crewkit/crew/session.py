@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from crewkit.coordinator.bus import Bus
-from crewkit.coordinator.schedule import Schedule
+from crewkit.coordinator.schedule import Outcome, Schedule
 from crewkit.core.events import Event
 from crewkit.core.messages import Message
 from crewkit.crew.episode import Episodes
 from crewkit.crew.memory import RunMemory
 from crewkit.crew.options import Options
+from crewkit.crew.part import Here, Part
 from crewkit.errors import LimitExceeded
 from crewkit.journal.run import Run
 from crewkit.models.base import Model
@@ -57,10 +58,15 @@ class Session:
         """Why the run was given up, once it was."""
         self.paused = ""
         """Who wants the run to pause, once somebody does."""
+        self._doing = options.doing
         self._schedules: list[Schedule] = []
         self.memory = memory
         self.episodes: Episodes | None = None
         """What became of tasks, where what the crew remembers lasts."""
+
+    async def do(self, part: Part, here: Here) -> Outcome:
+        """Have a task done: here, unless the run's tasks are done elsewhere."""
+        return await (here() if self._doing is None else self._doing(self.run, part, here))
 
     def enter(self, schedule: Schedule) -> None:
         """Let a schedule be woken and halted with the run."""

@@ -31,6 +31,7 @@ from crewkit.crew.crew import Crew
 from crewkit.crew.definition import digest
 from crewkit.crew.guarded import admit, admit_crew, guardrails_of, memory_guard
 from crewkit.crew.iteration import PREVIOUS, REASON, Iteration
+from crewkit.crew.part import Part
 from crewkit.crew.repeat import repeated
 from crewkit.crew.session import Session
 from crewkit.errors import (
@@ -158,6 +159,17 @@ class Walk:
             return self._ended[name]
         if path in self.run.finished:
             return _replayed(self.run.finished[path])
+        part = Part(path, job.kind, digest(self.plan.definitions[job.name]))
+        outcome = await self._session.do(part, lambda: self._here(job, path))
+        if outcome.status == "waiting" and outcome.until:
+            self.run.wake = min(self.run.wake, outcome.until) if self.run.wake else outcome.until
+        limit = outcome.error
+        if outcome.status == "stopped" and isinstance(limit, LimitExceeded) and self.meter.under(limit.level):
+            self._drain(limit)
+        return outcome
+
+    async def _here(self, job: Job, path: str) -> Outcome:
+        """Do a task in this process, and record how it ended."""
         if self.run.held:
             return Outcome("waiting", why=self.run.held)
         begun = self.run.clock.monotonic()
@@ -188,8 +200,6 @@ class Walk:
             await admit(self, job)
             return Outcome("completed", *await self._in_time(job, path))
         except Waiting as waiting:
-            wake = self.run.wake
-            self.run.wake = min(wake, waiting.until) if wake and waiting.until else wake or waiting.until
             return Outcome(
                 "waiting",
                 why=str(waiting),
@@ -201,8 +211,6 @@ class Walk:
             raise
         except LimitExceeded as error:
             if job.task.on_failure == "fail":
-                if self.meter.under(error.level):
-                    self._drain(error)
                 return Outcome("stopped", why=str(error), error=error)
             return self._failed(job, error)
         except CrewkitError as error:

@@ -47,8 +47,11 @@ class Here:
     async def deliver(self, job: Job) -> None:
         """Do nothing: what is recorded is seen."""
 
-    async def serve(self, do: Do) -> None:
-        """Look for runs that can go on, and let them, until cancelled."""
+    async def cancel(self, job: Job) -> None:
+        """Do nothing: whoever carries a run on does its tasks."""
+
+    async def serve(self, do: Do, lost: Do) -> None:
+        """Look for runs that can go on, and let them, until cancelled. A dead process has lost its leases by itself."""
         while True:
             for run in await asyncio.to_thread(self._ready):
                 if run in self._taken or self._is_for_later(run):

@@ -6,24 +6,36 @@ import asyncio
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from crewkit.core.clock import timestamp
 from crewkit.crew.changes import compare
 from crewkit.crew.crew import Crew
 from crewkit.crew.load import load
 from crewkit.crew.options import Options
+from crewkit.crew.part import OtherCrew, Part, do_part
 from crewkit.crew.run import give_up, resume
+from crewkit.engine.elsewhere import Elsewhere
 from crewkit.engine.port import Engine, Job, NotHere
+from crewkit.engine.watch import Watch
 from crewkit.errors import CrewkitError, DefinitionError, InputError, JournalError, ReplayError, RunBusy
-from crewkit.journal.base import Journal
+from crewkit.journal.base import Journal, SharedJournal
 from crewkit.journal.read import beginning
+from crewkit.journal.writer import Writer
 
 Data = dict[str, Any]
 
 GRACE = 30.0
 """Seconds in which a worker that is told to stop may finish what it has in hand."""
+
+_LOOK = 0.5
+"""Seconds between two looks for paused runs that can go on."""
+
+_QUIET = timedelta(seconds=5)
+"""A run that was handed over and that nobody has touched for this long is delivered, in case it was not yet."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +43,7 @@ class Said:
     """What a worker says of itself."""
 
     what: str
-    """taken, done, handed back, put off, gave up."""
+    """taken, done, called off, handed back, put off, gave up."""
     job: Job = field(default_factory=lambda: Job(""))
     crew: str = ""
     status: str = ""
@@ -56,7 +68,15 @@ class Health:
 class Worker:
     """Does jobs in this process's event loop until it is told to stop."""
 
-    def __init__(self, journal: Journal, engine: Engine, *, queue: str, say: Callable[[Said], None]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        engine: Engine,
+        *,
+        queue: str,
+        say: Callable[[Said], None],
+        shared: SharedJournal | None = None,
+    ) -> None:
         """Work on the runs of a journal.
 
         Args:
@@ -64,12 +84,20 @@ class Worker:
             engine: Brings the jobs.
             queue: Whose runs are carried on: a name, or the folder that they were begun in.
             say: Is told what is taken and what becomes of it.
+            shared: The same journal, where several workers carry one run on: its tasks are delivered. Otherwise each
+                run is carried on whole.
         """
         self.health = Health()
         self._journal = journal
         self._engine = engine
         self._queue = queue
         self._say = say
+        self._shared = shared
+        self._options = Options(journal=journal, queue=queue)
+        self._elsewhere = Elsewhere(engine)
+        if shared is not None:
+            watch = Watch(shared).watch
+            self._options = replace(self._options, watch=watch, writer=Writer(journal))
         self._crews: dict[str, Crew] = {}
         self._hands: dict[asyncio.Task[Any], Job] = {}
         self._stopping = asyncio.Event()
@@ -90,66 +118,144 @@ class Worker:
             grace: Seconds that what is in hand then has to finish; what has not is left to others, who go on from
                 where its journal stands.
         """
-        serving = asyncio.create_task(self._engine.serve(self._do))
+        serving = asyncio.create_task(self._engine.serve(self._do, self._take_away))
+        finding = asyncio.create_task(self._find())
         stopped = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait((serving, stopped), return_when=asyncio.FIRST_COMPLETED)
             if serving.done():
                 serving.result()
         finally:
-            stopped.cancel()
-            serving.cancel()
-            await asyncio.gather(serving, return_exceptions=True)
+            for each in (stopped, finding, serving):
+                each.cancel()
+            await asyncio.gather(serving, finding, return_exceptions=True)
             await self._hand_back(grace)
+            if self._options.writer is not None:
+                await asyncio.to_thread(self._options.writer.close)
 
     async def _hand_back(self, grace: float) -> None:
+        """Finish what is in hand, or leave it to others. Who only waits for tasks that others do leaves at once."""
+        self._elsewhere.leave()
+        walks = [task for task, job in self._hands.items() if self._shared is not None and not job.task]
+        await self._leave(walks)
         if self._hands:
             await asyncio.wait(list(self._hands), timeout=grace)
-        for task, job in list(self._hands.items()):
+        await self._leave(list(self._hands))
+
+    async def _leave(self, tasks: list[asyncio.Task[Any]]) -> None:
+        jobs = [self._hands[task] for task in tasks]
+        for task, job in zip(tasks, jobs, strict=True):
             task.cancel()
             self._say(Said("handed back", job))
-        await asyncio.gather(*self._hands, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for job in jobs:
+            await self._engine.deliver(job)
+
+    # Jobs
 
     async def _do(self, job: Job) -> None:
         task = asyncio.current_task()
         assert task is not None
-        begun = await asyncio.to_thread(self._beginning, job.run)
+        begun = await asyncio.to_thread(self._beginning, job)
+        if begun is None:
+            return
         crew = self._crew(begun)
         started = time.monotonic()
         self._hands[task] = job
         self._say(Said("taken", job, crew.name))
         try:
-            status, why = await self._carry_on(job, crew, begun)
+            work = self._do_task if job.task else self._do_run
+            status, why = await work(job, crew, begun)
+        except asyncio.CancelledError:
+            if not self._stopping.is_set():
+                self._say(Said("called off", job, crew.name))
+            raise
         finally:
             del self._hands[task]
         self.health.done += 1
         self._say(Said("done", job, crew.name, status, why, time.monotonic() - started))
 
-    async def _carry_on(self, job: Job, crew: Crew, begun: Data) -> tuple[str, str]:
-        options = Options(journal=self._journal, queue=self._queue, target=str(begun["target"]))
+    async def _do_task(self, job: Job, crew: Crew, begun: Data) -> tuple[str, str]:
+        options = replace(self._options, target=str(begun["target"]))
+        try:
+            outcome = await do_part(crew, job.run, Part(job.task, "", job.definition), job.since, options)
+        except (RunBusy, OtherCrew) as error:
+            raise NotHere("" if isinstance(error, RunBusy) else str(error)) from error
+        except JournalError as error:
+            raise NotHere(str(error)) from error  # it was taken from us, or the database is away
+        return (outcome.status, outcome.why) if outcome else ("completed", "It had been done.")
+
+    async def _do_run(self, job: Job, crew: Crew, begun: Data) -> tuple[str, str]:
+        doing = self._elsewhere if self._shared is not None else None
+        options = replace(self._options, target=str(begun["target"]), doing=doing)
         try:
             result = await resume(crew, job.run, options)
-        except (RunBusy, JournalError) as error:
-            raise error if isinstance(error, RunBusy) else NotHere(str(error)) from error
+        except RunBusy as error:
+            raise NotHere("") from error
+        except JournalError as error:
+            raise NotHere(str(error)) from error
         except CrewkitError as error:
-            if isinstance(error, ReplayError) and _changed(crew, begun):
+            if isinstance(error, ReplayError) and compare(begun["definitions"], crew.plan.definitions):
                 raise NotHere(f"{error} Another worker may have it as it was.") from error
-            await self._give_up(job, crew, str(error))
+            await self._give_up(job, crew, str(error), options)
             return "paused", str(error)
         except Exception as error:
-            await self._give_up(job, crew, f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
+            why = f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
+            await self._give_up(job, crew, why, options)
             raise NotHere("") from error
         return result.status, result.why
 
-    async def _give_up(self, job: Job, crew: Crew, why: str) -> None:
+    async def _give_up(self, job: Job, crew: Crew, why: str, options: Options) -> None:
         """Leave a run that cannot be carried on to a person."""
         self.health.gave_up += 1
         self._say(Said("gave up", job, crew.name, why=why))
-        await give_up(job.run, why.splitlines()[0], Options(journal=self._journal))
+        await give_up(job.run, why.splitlines()[0], options)
 
-    # What a run is of
+    async def _take_away(self, job: Job) -> None:
+        """Take from a worker that stopped answering what it has for a job."""
+        if self._shared is not None:
+            await asyncio.to_thread(self._shared.expel, job.run, job.task)
 
-    def _beginning(self, run: str) -> Data:
+    # What there is to do
+
+    async def _find(self) -> None:
+        """Deliver paused runs that can go on, and runs that were handed over and not delivered."""
+        while self._shared is not None:
+            try:
+                for run in await asyncio.to_thread(self._ready):
+                    await self._engine.deliver(Job(run))
+            except JournalError:
+                pass  # looked for again
+            await asyncio.sleep(_LOOK)
+
+    def _ready(self) -> list[str]:
+        now = datetime.now(UTC)
+        ready = [run for run in self._journal.due(timestamp(now)) if self._is_ours(run)]
+        quiet = timestamp(now - _QUIET)
+        for run in self._journal.handed(self._queue):
+            if self._journal.info(run).updated < quiet:
+                ready.append(run)
+        return ready
+
+    def _is_ours(self, run: str) -> bool:
+        try:
+            self._known(run)
+        except NotHere:
+            return False
+        return True
+
+    def _beginning(self, job: Job) -> Data | None:
+        """Return how the run of a job began; nothing where there is nothing to do for it any more."""
+        begun = self._known(job.run)
+        info = self._journal.info(job.run)
+        if job.task:
+            return begun if info.status == "running" else None
+        if info.alive:
+            raise NotHere("")
+        due = info.status == "paused" and "" < info.wake <= timestamp(datetime.now(UTC))
+        return begun if due or (info.status == "running" and info.queue) else None
+
+    def _known(self, run: str) -> Data:
         """Return how a run began, where it is one of ours."""
         events = list(self._journal.events(run, types=("run.started", "run.forked", "run.resumed")))
         begun = beginning(events)
@@ -159,7 +265,7 @@ class Worker:
         return begun
 
     def _crew(self, begun: Data) -> Crew:
-        """Return the crew of a run, loaded once; where it was changed since, again."""
+        """Return the crew of a run, loaded once."""
         target = str(begun["target"])
         crew = self._crews.get(target)
         if crew is None:
@@ -170,7 +276,3 @@ class Worker:
         if crew.name != begun["crew"]:
             raise NotHere(f"{target} is the crew '{crew.name}' here, not '{begun['crew']}'.")
         return crew
-
-
-def _changed(crew: Crew, begun: Data) -> bool:
-    return bool(compare(begun["definitions"], crew.plan.definitions))

@@ -219,6 +219,15 @@ class Link:
         return JournalError(f"The journal {self.where}: it is closed in this process.")
 
 
+def may_pass(error: BaseException) -> bool:
+    """Say whether an error of psycopg or its pool may pass by itself: the connection was lost, the server restarts."""
+    import psycopg
+
+    if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return False
+    return not error.sqlstate or error.sqlstate.startswith(_PASSING)
+
+
 def _part(db: Connection, statement: bytes) -> None:
     """Say a last thing and wait for the answer, but not for long: the network may be gone."""
     from psycopg import Error

@@ -27,14 +27,24 @@ def open_journal(
         InputError: There is none and `create` is false, or `CREWKIT_JOURNAL` names nothing that we know.
         JournalError: It cannot be opened or made.
     """
-    if not (url := environ.get(_VARIABLE)):
+    if not (url := postgres_url(environ)):
         return SqliteJournal(journal_home(start, environ) / "journal.db", create=create)
-    if not url.startswith(("postgresql://", "postgres://")):
-        # The value is not shown: it may hold a password.
-        raise InputError(f"{_VARIABLE} has to begin with postgresql:// and this one does not.")
     from crewkit.journal.postgres import PostgresJournal
 
     return PostgresJournal(url)
+
+
+def postgres_url(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the URL of the PostgreSQL that `CREWKIT_JOURNAL` names; empty where it names none.
+
+    Raises:
+        InputError: It names something else.
+    """
+    url = environ.get(_VARIABLE, "")
+    if url and not url.startswith(("postgresql://", "postgres://")):
+        # The value is not shown: it may hold a password.
+        raise InputError(f"{_VARIABLE} has to begin with postgresql:// and this one does not.")
+    return url
 
 
 def has_journal(environ: Mapping[str, str] = os.environ) -> bool:

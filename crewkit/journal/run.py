@@ -27,6 +27,9 @@ _log = logging.getLogger(__name__)
 GATHERING = 0.002
 """Seconds for which events are gathered into one transaction, where nothing waits for them."""
 
+_TOLD = ("approval.decided", "run.signal")
+"""What other processes append to a run that is in this one's hands."""
+
 _OUTCOMES = ("task.finished", "task.left")
 """What tells whoever waits for a task that another process does."""
 
@@ -163,13 +166,18 @@ class Run:
         self._broken: JournalError | None = None
         self._expected: dict[str, asyncio.Future[Data]] = {}
         self.seen = 0
-        """`seq` up to which all that others appended is known here."""
+        """`seq` of the newest thing that another process told and that is known here.
+
+        Not that of the newest event: a crash of the server may take those that are not synced yet, and give their
+        `seq` to others. What is told is synced.
+        """
         stands = standing(history, forgets)
         self._forgotten = stands.attempts
         for event in stands.events:
             self._index(event)
-            self.seen = event.seq
-        self.outside.since = self.seen
+            self.outside.since = event.seq
+            if event.type in (*_TOLD, *_OUTCOMES):
+                self.seen = event.seq
 
     # What is recorded
 
@@ -498,6 +506,11 @@ class Run:
         await self.commit(durable=True)
         await self.look()
 
+    @property
+    def expects(self) -> bool:
+        """Somebody waits for a task that another process does."""
+        return bool(self._expected)
+
     def expect(self, task: str) -> asyncio.Future[Data]:
         """Return what will be recorded of a task that another process does, once it is: its end, or why it was left."""
         if task not in self._expected or self._expected[task].done():
@@ -523,17 +536,16 @@ class Run:
 
     async def look(self) -> None:
         """Read what other processes appended since the last look."""
-        last, events = await asyncio.wrap_future(self._writer.call(self._news, self.seen))
-        self.seen = max(self.seen, last, *(event.seq for event in events))
-        for event in events:
+        for event in (events := await asyncio.wrap_future(self._writer.call(self._news, self.seen))):
             self._index(event)
             if event.seg != self.seg:
                 self._tell(event)
+                self.seen = max(self.seen, event.seq)
             if event.type in _OUTCOMES and event.path in self._expected:
                 future = self._expected.pop(event.path)
                 if not future.done():
                     future.set_result(event.data)
-        if any(event.type not in _OUTCOMES for event in events):
+        if any(event.type in _TOLD and event.seg != self.seg for event in events):
             self.arrived.set()
 
     async def watch(self, seconds: float = 0.5) -> None:
@@ -570,17 +582,16 @@ class Run:
 
     # Inside
 
-    def _news(self, after: int) -> tuple[int, list[Event]]:
+    def _news(self, after: int) -> list[Event]:
         journal = self._writer.journal
-        last = journal.last(self.id)
-        if last <= after:
-            return last, []
-        types = ("approval.decided", "run.signal", *(_OUTCOMES if self._expected else ()))
+        if journal.last(self.id) <= after:
+            return []
+        types = (*_TOLD, *(_OUTCOMES if self._expected else ()))
         events = list(journal.events(self.id, after=after, types=types))
         if any(event.data.get("signal") == "late" for event in events):
             ends = journal.events(self.id, after=after, types=("message.recorded", "tool.finished"))
             events = sorted([*events, *(end for end in ends if end.data.get("late"))], key=_seq)
-        return last, events
+        return events
 
     def _gathered(self) -> list[Draft]:
         """Take what was recorded since the last time."""

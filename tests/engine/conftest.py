@@ -108,3 +108,11 @@ def here(tmp_path: Path) -> Iterator[Workers]:
     workers = Workers(tmp_path)
     yield workers
     workers.end()
+
+
+@pytest.fixture
+def many(tmp_path: Path, postgres_url: str) -> Iterator[Workers]:
+    """Workers on a PostgreSQL."""
+    workers = Workers(tmp_path, postgres_url)
+    yield workers
+    workers.end()

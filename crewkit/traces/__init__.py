@@ -1,1 +1,0 @@
-"""Runs as OpenTelemetry traces: a projection of the journal, for tools that understand those."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,10 +11,13 @@ from typing import Any
 
 import pytest
 
-from crewkit.core.events import Draft
+from crewkit.core.events import Draft, Event
 from crewkit.crew.options import Options
 from crewkit.journal.base import Journal, Write
+from crewkit.journal.decide import decide as answer
+from crewkit.journal.decide import questions
 from crewkit.journal.sqlite import SqliteJournal
+from crewkit.memory.semantic import SemanticMemory
 from crewkit.testing.postgres import PostgresServer
 
 MakeOptions = Callable[..., Options]
@@ -77,3 +82,36 @@ def decide_all(journal: Journal, run: str, decision: str, note: str, only: str) 
         draft = Draft("approval.decided", event.path, data, event.task, event.agent, key=f"decided {id}")
         journal.append([Write(run, [draft], None)])
     return [event.data["id"] for event in waiting]
+
+
+def _launch() -> Any:
+    """Load the crew beside this file."""
+    place = Path(__file__).with_name("launch.py")
+    spec = importlib.util.spec_from_file_location("launch", place)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def launched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SqliteJournal, str]]:
+    """A run of the launch crew that paused for a person and was resumed."""
+    home = tmp_path_factory.mktemp("launch")
+    with SqliteJournal(home / "journal.db") as journal:
+        memory = SemanticMemory(home / "memory", embedder=None)
+        options = Options(journal=journal, environ={}, memory=memory, target="launch.py")
+        crew = _launch().crew()
+        paused = asyncio.run(crew.run({"product": "the seal pump"}, options))
+        assert paused.status == "paused"
+        [question] = questions(journal, paused.run_id)
+        answer(journal, question, "approve", "Only on the news channel.")
+        assert asyncio.run(crew.resume(paused.run_id, options)).status == "completed"
+        yield journal, paused.run_id
+
+
+@pytest.fixture
+def events(launched: tuple[SqliteJournal, str]) -> list[Event]:
+    journal, run = launched
+    return list(journal.events(run))

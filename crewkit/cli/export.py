@@ -9,6 +9,8 @@ from pathlib import Path
 import click
 
 from crewkit.cli.common import complete_run, examples, opened_journal, say
+from crewkit.cli.text import count
+from crewkit.core.events import Event
 from crewkit.errors import InputError
 
 
@@ -16,28 +18,47 @@ from crewkit.errors import InputError
     epilog=examples(
         "crewkit export @last --format html -o run.html",
         "crewkit export r-7f3k --format jsonl > run.jsonl",
+        "crewkit export @last --format otlp --endpoint http://localhost:6006",
     )
 )
 @click.argument("run", shell_complete=complete_run)
 @click.option(
     "--format",
     "kind",
-    type=click.Choice(["html", "jsonl", "json"]),
+    type=click.Choice(["html", "jsonl", "json", "otlp"]),
     default="html",
     show_default=True,
-    help="html: the page as one file; jsonl: an event per line; json: one object with all of them.",
+    help="html: the page as one file; jsonl: an event per line; json: one object; otlp: traces, sent.",
 )
 @click.option(
     "--output", "-o", "target", default="", metavar="FILE", help="Write here; stdout where left out."
 )
-def export(*, run: str, kind: str, target: str) -> None:
-    """Write a RUN down: as a page for a ticket or a mail, or as data."""
+@click.option(
+    "--content",
+    type=click.Choice(["full", "none"]),
+    help="otlp: with what was said and returned, or figures and names alone.",
+)
+@click.option(
+    "--endpoint", default="", metavar="URL", help="otlp: the collector; OTEL_EXPORTER_OTLP_ENDPOINT."
+)
+def export(*, run: str, kind: str, target: str, content: str | None, endpoint: str) -> None:
+    """Write a RUN down: as a page for a ticket or a mail, as data, or as traces sent to a collector.
+
+    Sending traces again adds nothing: the same run has the same ids.
+    """
+    if kind == "otlp" and target:
+        raise InputError("Traces are sent, not written: name the collector with --endpoint.")
+    if kind != "otlp" and (content or endpoint):
+        raise InputError(f"--content and --endpoint go with --format otlp, not with {kind}.")
     from crewkit.web.data import RunData
     from crewkit.web.export import as_html, as_lines
 
     with opened_journal() as journal:
         found = journal.find(run)
         events, alive = list(journal.events(found)), journal.info(found).alive
+    if kind == "otlp":
+        _send(events, content, endpoint)
+        return
     if kind == "html":
         if not target and sys.stdout.isatty():
             target = f"{found}.html"
@@ -49,6 +70,17 @@ def export(*, run: str, kind: str, target: str) -> None:
         whole = {"run": head, "events": [json.loads(line) for line in as_lines(events)]}
         text = json.dumps(whole, ensure_ascii=False) + "\n"
     _write(text.encode("utf-8", "backslashreplace"), target)
+
+
+def _send(events: list[Event], content: str | None, endpoint: str) -> None:
+    from crewkit.core.environ import environment
+    from crewkit.traces.send import send_run
+
+    environ = dict(environment())
+    sent, address = send_run(
+        events, environ, to=endpoint, content=None if content is None else content == "full"
+    )
+    say(f"{count(sent, 'span')} sent to {address}", err=True)
 
 
 def _write(data: bytes, target: str) -> None:

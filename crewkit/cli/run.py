@@ -53,6 +53,8 @@ class Manner:
     changed: Changed = "stop"
     yes: bool = False
     """Effects may happen again."""
+    otel: bool = False
+    """Send traces when the run ends; the environment may ask for it too."""
 
 
 def changed_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -77,6 +79,9 @@ def shared_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Stay while it waits for a person, an event or a time, and go on then.",
         ),
         click.option("--quiet", "-q", is_flag=True, help="Only the answer, and errors."),
+        click.option(
+            "--otel", is_flag=True, help="Send traces over OTLP when it ends, as OTEL_EXPORTER_OTLP_* say."
+        ),
         click.option("--json", "as_json", is_flag=True, help="Print the whole result as one JSON object."),
     ):
         command = option(command)
@@ -182,13 +187,14 @@ def manner_of(
     no_input: bool,
     wait: bool,
     model: tuple[str, ...],
+    otel: bool = False,
     changed: Changed = "stop",
     yes: bool = False,
     **limits: int | float | str | None,
 ) -> Manner:
     """Return how a person wants to see a run."""
     asks = not no_input and not quiet and not wait and sys.stdin.isatty() and sys.stderr.isatty()
-    return Manner(as_json, quiet, asks, wait, model, caps(**limits), changed, yes)
+    return Manner(as_json, quiet, asks, wait, model, caps(**limits), changed, yes, otel)
 
 
 def _nothing_to_do(run: str, begun: Mapping[str, Any], crew: Crew) -> None:
@@ -315,7 +321,24 @@ def carry(crew: Crew, work: Work, progress: Progress, manner: Manner, target: st
         raise
     _answer(result, manner)
     _conclude(result, progress, manner)
+    if result.status != "paused":
+        _trace(result.run_id, asked=manner.otel)
     return _CODES.get(result.status, FAILED)
+
+
+def _trace(run: str, *, asked: bool) -> None:
+    """Send the run's traces where somebody wants them. A collector that is away takes nothing from the run."""
+    from crewkit.core.environ import environment
+    from crewkit.traces.send import CollectorError, send_run, wanted
+
+    environ = environment()
+    if not asked and not wanted(environ):
+        return
+    with opened_journal() as journal:
+        try:
+            send_run(list(journal.events(run)), environ)
+        except (CollectorError, InputError) as error:
+            say(f"{error}  later: crewkit export {run} --format otlp", style="yellow", err=True)
 
 
 def _resuming(crew: Crew, run: str, progress: Progress) -> Work:

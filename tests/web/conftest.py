@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import importlib.util
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -14,10 +12,6 @@ from typing import Any
 import pytest
 
 from crewkit.core.events import Event
-from crewkit.crew.options import Options
-from crewkit.journal.decide import decide, questions
-from crewkit.journal.sqlite import SqliteJournal
-from crewkit.memory.semantic import SemanticMemory
 from crewkit.web.export import as_html
 
 FLAGS = [
@@ -26,42 +20,13 @@ FLAGS = [
 ]
 
 
-def _launch() -> Any:
-    """Load the crew beside this file."""
-    place = Path(__file__).with_name("launch.py")
-    spec = importlib.util.spec_from_file_location("launch", place)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture(scope="module")
+def browser(launched: object) -> Iterator[Any]:
+    """Debian's chromium, driven by Playwright.
 
-
-@pytest.fixture(scope="session")
-def launched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SqliteJournal, str]]:
-    """A run of the launch crew that paused for a person and was resumed."""
-    home = tmp_path_factory.mktemp("launch")
-    with SqliteJournal(home / "journal.db") as journal:
-        memory = SemanticMemory(home / "memory", embedder=None)
-        options = Options(journal=journal, environ={}, memory=memory, target="launch.py")
-        crew = _launch().crew()
-        paused = asyncio.run(crew.run({"product": "the seal pump"}, options))
-        assert paused.status == "paused"
-        [question] = questions(journal, paused.run_id)
-        decide(journal, question, "approve", "Only on the news channel.")
-        assert asyncio.run(crew.resume(paused.run_id, options)).status == "completed"
-        yield journal, paused.run_id
-
-
-@pytest.fixture
-def events(launched: tuple[SqliteJournal, str]) -> list[Event]:
-    journal, run = launched
-    return list(journal.events(run))
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Debian's chromium, driven by Playwright."""
+    While it is open an event loop runs in this thread, so it is closed before other modules' tests, and opened after
+    the run that needs a loop of its own.
+    """
     program = shutil.which("chromium")
     if program is None:
         missing = "there is no chromium on this machine: apt-get install chromium"

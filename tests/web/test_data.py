@@ -54,7 +54,7 @@ def test_figures_add_up_to_those_of_the_run(events):
 def test_the_red_path_leads_from_the_run_to_what_failed_and_nowhere_else(events):
     nodes = RunData.of(events, alive=False).nodes
     assert [path for path, node in nodes.items() if node.get("red")] == [
-        *("", "german", "german/2", "german/2/guardrail:0")
+        *("", "german", "german/2", "german/2/guardrail:output:0")
     ]
 
 

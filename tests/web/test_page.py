@@ -199,7 +199,7 @@ def test_the_keyboard_alone_reaches_everything(open_run, events):
     seen = open_run(events)
     page = seen.page
     page.keyboard.press("e")
-    until(page, "location.hash === '#/german/2/guardrail:0'")
+    until(page, "location.hash === '#/german/2/guardrail:output:0'")
     page.keyboard.press("o")
     page.keyboard.press("Home")
     page.keyboard.press("ArrowDown")

@@ -13,6 +13,8 @@ from typing import Any, cast
 from crewkit.core.messages import canonical
 from crewkit.errors import DefinitionError, did_you_mean
 from crewkit.tools.arguments import told_problems
+from crewkit.tools.pattern import ecma
+from crewkit.tools.validator import with_patterns
 
 Data = dict[str, Any]
 
@@ -149,7 +151,7 @@ def _refuse_unheld(schema: Data, place: str) -> None:
             f"formats that can be: {', '.join(sorted(known))}."
         )
     if "pattern" in schema:
-        re.compile(schema["pattern"])
+        ecma(schema["pattern"])
 
 
 @lru_cache(maxsize=256)
@@ -160,7 +162,7 @@ def _compiled(text: str) -> tuple[Any, Any]:
 
     schema, offline = json.loads(text), Registry[Any]()
     checker = Draft202012Validator.FORMAT_CHECKER
-    plain: Any = Draft202012Validator(schema, registry=offline, format_checker=checker)
+    plain: Any = with_patterns(Draft202012Validator)(schema, registry=offline, format_checker=checker)
     return plain, _strict()(schema, registry=offline, format_checker=checker)
 
 
@@ -210,5 +212,5 @@ def _whole(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[An
     """Return the rule that a pattern matches the whole of a text."""
     from jsonschema.exceptions import ValidationError
 
-    if not isinstance(value, str) or len(value) > LONGEST or not re.fullmatch(pattern, value):
+    if not isinstance(value, str) or len(value) > LONGEST or not ecma(pattern).fullmatch(value):
         yield ValidationError(f"{value!r:.100} is not, from its beginning to its end, {pattern!r}")

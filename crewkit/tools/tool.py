@@ -231,13 +231,12 @@ class Tool:
     @cached_property
     def validator(self) -> Validator:
         """The compiled `parameters`. A reference out of the schema is an error, never a request."""
-        from jsonschema import Draft202012Validator
-        from jsonschema.validators import validator_for
         from referencing import Registry
 
-        kind: Any = validator_for(self.parameters, default=Draft202012Validator)
+        from crewkit.tools.validator import validator_kind
+
         offline: Registry[Any] = Registry()
-        return kind(self.parameters, registry=offline)
+        return validator_kind(self.parameters)(self.parameters, registry=offline)
 
 
 class FunctionTool(Tool, Generic[P, R_co]):
@@ -328,20 +327,26 @@ def tool_from_schema(
 ) -> Tool:
     """Make a tool of a callable and a foreign JSON Schema; its arguments arrive by name, as JSON data.
 
-    `effects`, `timeout`, `retries` … are those of `Tool`.
+    Schemas of any draft, of OpenAPI and of providers are read: see `crewkit.tools.foreign`. `effects`, `timeout`,
+    `retries` … are those of `Tool`.
 
     Raises:
         DefinitionError: `parameters` is not a JSON Schema of type `object`, or a value is out of range.
     """
-    from jsonschema import Draft202012Validator
+    from jsonschema import FormatChecker
     from jsonschema.exceptions import SchemaError
-    from jsonschema.validators import validator_for
 
-    kind: Any = validator_for(parameters, default=Draft202012Validator)
+    from crewkit.tools.foreign import patterns, standard
+    from crewkit.tools.pattern import ecma
+    from crewkit.tools.validator import validator_kind
+
     try:
-        kind.check_schema(parameters)
-    except (SchemaError, RecursionError) as error:
-        problem = getattr(error, "message", "it is nested too deeply")
+        parameters = standard(parameters)
+        validator_kind(parameters).check_schema(parameters, format_checker=FormatChecker(formats=()))
+        for pattern in patterns(parameters):
+            ecma(pattern)
+    except (SchemaError, RecursionError, TypeError, ValueError, AttributeError) as error:
+        problem = str(getattr(error, "message", error) or "it is nested too deeply")
         raise DefinitionError(
             f"Tool '{name}' has parameters that are no JSON Schema: {problem[:300]}. Correct the schema."
         ) from error
@@ -349,7 +354,8 @@ def tool_from_schema(
         raise DefinitionError(
             f"Tool '{name}' has parameters of type {parameters.get('type')!r}. Wrap them in an 'object'."
         )
-    return Tool(name, description, parameters, function, **_given(name, options))
+    said = description if description.strip() else f"Call {name}."
+    return Tool(name, said, parameters, function, **_given(name, options))
 
 
 def as_tools(tools: Sequence[Tool], where: str) -> tuple[Tool, ...]:

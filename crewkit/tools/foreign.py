@@ -1,0 +1,164 @@
+"""Foreign JSON Schemas: what older drafts, OpenAPI and providers write, in the one form that is checked here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+Data = dict[str, Any]
+
+_TYPES = {
+    "dict": "object",
+    "map": "object",
+    "list": "array",
+    "tuple": "array",
+    "set": "array",
+    "str": "string",
+    "text": "string",
+    "char": "string",
+    "int": "integer",
+    "long": "integer",
+    "float": "number",
+    "double": "number",
+    "decimal": "number",
+    "bool": "boolean",
+    "none": "null",
+}
+_KNOWN = ("object", "array", "string", "integer", "number", "boolean", "null")
+_ANY = ("any", "")
+
+_ONE = (
+    *("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames"),
+    *("additionalItems", "unevaluatedItems", "unevaluatedProperties"),
+)
+_SEVERAL = ("allOf", "anyOf", "oneOf", "prefixItems", "items")
+_NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
+_OPEN = (
+    *("additionalProperties", "unevaluatedProperties", "patternProperties", "propertyNames"),
+    *("allOf", "anyOf", "oneOf", "$ref", "$dynamicRef", "if", "not", "dependentSchemas"),
+)
+
+
+def standard(parameters: Data) -> Data:
+    """Return a foreign schema of a tool's parameters in the form of JSON Schema 2020-12.
+
+    A schema that names its own draft keeps that draft's words. Otherwise what Draft 3 to 7 wrote otherwise is written
+    anew; `nullable`, and the names of types of Python and of providers, are read in either case. A call gives no
+    argument that is not declared: where arguments are declared and nothing says that there may be others, the schema is
+    closed, at the top.
+    """
+    schema = _schema(parameters, legacy="$schema" not in parameters)
+    if any(word in schema for word in ("properties", "required", *_OPEN)):
+        schema.setdefault("type", "object")
+    if "properties" in schema and not any(word in schema for word in _OPEN):
+        schema["additionalProperties"] = False
+    return schema
+
+
+def patterns(schema: Any) -> Iterator[str]:
+    """Yield all regular expressions in a schema."""
+    found: list[str] = []
+
+    def look(inner: Data) -> Data:
+        if isinstance(inner.get("pattern"), str):
+            found.append(inner["pattern"])
+        given = inner.get("patternProperties")
+        found.extend(cast("Data", given) if isinstance(given, dict) else ())
+        return inner
+
+    if isinstance(schema, dict):
+        _within(cast("Data", schema), look)
+    yield from found
+
+
+def _schema(given: Data, *, legacy: bool) -> Data:
+    def one(schema: Data) -> Data:
+        schema = _typed(dict(schema))
+        return _modern(schema) if legacy else schema
+
+    return _within(given, one)
+
+
+def _within(schema: Data, change: Callable[[Data], Data]) -> Data:
+    """Return a schema with a change made to it and to all schemas within it."""
+    schema = dict(change(schema))
+    for word in _NAMED:
+        if isinstance(inner := schema.get(word), dict):
+            schema[word] = {name: _each(each, change) for name, each in cast("Data", inner).items()}
+    for word in _SEVERAL:
+        if isinstance(inner := schema.get(word), list):
+            schema[word] = [_each(each, change) for each in cast("list[Any]", inner)]
+    for word in _ONE:
+        if isinstance(inner := schema.get(word), dict):
+            schema[word] = _each(inner, change)
+    return schema
+
+
+def _each(inner: Any, change: Callable[[Data], Data]) -> Any:
+    return _within(cast("Data", inner), change) if isinstance(inner, dict) else inner
+
+
+def _typed(schema: Data) -> Data:
+    """Read the names of types, and `nullable`."""
+    kinds = schema.get("type")
+    if isinstance(kinds, str | list):
+        listed = [kinds] if isinstance(kinds, str) else cast("list[Any]", kinds)
+        named = [_type(kind) for kind in listed]
+        if any(kind in _ANY for kind in named):
+            del schema["type"]
+        else:
+            schema["type"] = named[0] if isinstance(kinds, str) else named
+    if schema.pop("nullable", False) is True:
+        kinds = schema.get("type")
+        if isinstance(kinds, str) and kinds != "null":
+            schema["type"] = [kinds, "null"]
+        elif isinstance(kinds, list) and "null" not in kinds:
+            schema["type"] = [*cast("list[Any]", kinds), "null"]
+        values = schema.get("enum")
+        if isinstance(values, list) and None not in values:
+            schema["enum"] = [*cast("list[Any]", values), None]
+    return schema
+
+
+def _type(kind: Any) -> Any:
+    if not isinstance(kind, str):
+        return kind
+    lower = kind.strip().lower()
+    return lower if lower in _KNOWN else _TYPES.get(lower, "" if lower in _ANY else kind)
+
+
+def _modern(schema: Data) -> Data:
+    """Write anew what older drafts wrote otherwise."""
+    for bound, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
+        if isinstance(schema.get(exclusive), bool) and schema.pop(exclusive) and bound in schema:
+            schema[exclusive] = schema.pop(bound)
+    if isinstance(schema.get("items"), list):
+        schema["prefixItems"] = schema.pop("items")
+        if "additionalItems" in schema:
+            schema["items"] = schema.pop("additionalItems")
+    properties = schema.get("properties")
+    if isinstance(properties, dict):
+        _required(schema, cast("Data", properties))
+    for name, needs in cast("Data", schema.pop("dependencies", {})).items():
+        word = "dependentRequired" if isinstance(needs, list) else "dependentSchemas"
+        schema[word] = {**schema.get(word, {}), name: needs}
+    return schema
+
+
+def _required(schema: Data, properties: Data) -> None:
+    """Read `"required": true` of a property as its object's."""
+    named = [
+        name
+        for name, each in properties.items()
+        if isinstance(each, dict) and cast("Data", each).get("required") is True
+    ]
+    schema["properties"] = {
+        name: {word: value for word, value in cast("Data", each).items() if word != "required"}
+        if isinstance(each, dict) and isinstance(cast("Data", each).get("required"), bool)
+        else each
+        for name, each in properties.items()
+    }
+    if named:
+        held = schema.get("required")
+        listed = cast("list[str]", held) if isinstance(held, list) else []
+        schema["required"] = [*listed, *(name for name in named if name not in listed)]

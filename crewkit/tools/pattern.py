@@ -1,0 +1,55 @@
+"""Regular expressions of JSON Schema, which are those of ECMA-262, as Python can run them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+_CLASSES = {"d": "0-9", "w": "A-Za-z0-9_"}
+
+
+@lru_cache(maxsize=512)
+def ecma(pattern: str) -> Any:
+    r"""Compile a pattern: `$` is the end and not the line before it, `\d` and `\w` are ASCII, `(?<name>…)` names.
+
+    Raises:
+        ValueError: Nobody can read it.
+    """
+    translated = "".join(_translated(pattern))
+    try:
+        return re.compile(translated)
+    except re.error as error:
+        import regex  # knows \p{…} and sets
+
+        try:
+            return regex.compile(translated)
+        except regex.error:
+            raise ValueError(f"{pattern!r:.100} is no regular expression: {error}") from error
+
+
+def _translated(pattern: str) -> Iterator[str]:
+    at, within = 0, False
+    while at < len(pattern):
+        character, following = pattern[at], pattern[at + 1 : at + 2]
+        if character == "\\" and following:
+            yield _escaped(following, within=within)
+            at += 2
+        elif not within and pattern.startswith("(?<", at) and pattern[at + 3 : at + 4] not in ("=", "!"):
+            yield "(?P<"
+            at += 3
+        elif not within and character == "$":
+            yield r"\Z"
+            at += 1
+        else:
+            within = character == "[" if not within else character != "]"
+            yield "\\[" if character == "[" and pattern[at - 1 : at] == "[" and at else character
+            at += 1
+
+
+def _escaped(letter: str, *, within: bool) -> str:
+    if letter.lower() in _CLASSES and (letter.islower() or not within):
+        inside = _CLASSES[letter.lower()]
+        return inside if within else f"[{'' if letter.islower() else '^'}{inside}]"
+    return letter if letter == "/" else f"\\{letter}"

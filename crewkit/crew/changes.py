@@ -121,7 +121,8 @@ def settle(
     """
     changes = compare(recorded, plan.definitions)
     forked = bool(forgets)
-    entered = _Entered(standing(history, forgets).events)
+    counted = standing(history).events
+    entered = _Entered(standing(counted, forgets).events)
     if how == "stop":
         open = {p: c for p, c in changes.items() if not entered.done(p) and (entered.begun(p) or not forked)}
         _refuse(run, open, changes)
@@ -132,10 +133,10 @@ def settle(
         again = [path for path in changes if path in plan.definitions]
         downstream = [path for each in again for path in dependents(plan, each)]
         forgets = _outermost([*forgets, *(path for path in (*again, *downstream) if entered.begun(path))])
-    repeats = list(_repeated(plan, standing(history).events, forgets))
+    repeats = list(_repeated(plan, counted, forgets))
     if any(effect.silent for effect in repeats) and not may_repeat:
         raise RepeatsEffects(run, [effect for effect in repeats if effect.silent])
-    left = _Entered(standing(history, forgets).events)
+    left = _Entered(standing(counted, forgets).events)
     today = plan.definitions
     under = {p: recorded[p] if left.done(p) and p in recorded else parts for p, parts in today.items()}
     return Settled(changes, forgets, frozenset(p for p in today if not left.done(p)), under, repeats)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 from crewkit.agents.output import as_json
 from crewkit.core.events import Event, defined
 from crewkit.core.messages import ChatMessage, ToolCall
-from crewkit.crew.changes import Settled, dependents, find, settle
+from crewkit.crew.changes import dependents, find, settle
 from crewkit.crew.compile import Job, Plan
 from crewkit.crew.crew import Crew
 from crewkit.crew.history import beginning, capped
@@ -23,9 +23,12 @@ from crewkit.crew.result import Result
 from crewkit.crew.run import Turn, carry_on, models_for, told
 from crewkit.crew.stay import stay
 from crewkit.errors import InputError
+from crewkit.journal.base import Lease
 from crewkit.journal.decide import who
 from crewkit.journal.forget import standing
+from crewkit.journal.redact import Redactor
 from crewkit.journal.run import Run, new_run_id
+from crewkit.models.base import Model
 
 Data = dict[str, Any]
 
@@ -41,7 +44,13 @@ async def fork(
     """Fork a run and carry the fork on; see `Crew.fork`."""
     options = options or Options()
     async with Opened(options) as opened:
-        turn = await _forked(crew, name, at, inputs or {}, edit, opened, options)
+        made = await _make(crew, name, at, inputs or {}, edit, opened, options)
+        history = await opened.call(lambda: list(opened.journal.events(made.lease.run)))
+        beginning(made.lease.run, history)  # also refuses what cannot be read to its end
+        history.append(made.branch)
+        run = opened.run(made.lease, history)
+        await made.record(run)
+        turn = Turn(crew, run, made.inputs, made.models, opened, made.options, history)
         result = await carry_on(turn)
     return await stay(crew, result, options)
 
@@ -51,27 +60,71 @@ async def fork_only(
 ) -> str:
     """Fork a run, leave it for a resume, and return its id."""
     async with Opened(options) as opened:
-        turn = await _forked(crew, name, at, inputs, edit, opened, options)
-        await turn.run.commit(durable=True)
-        return turn.run.id
+        made = await _make(crew, name, at, inputs, edit, opened, options)
+        run = opened.run(made.lease, [*made.before, made.branch])
+        await made.record(run)
+        await run.commit(durable=True)
+        return made.lease.run
 
 
-async def _forked(
+_TELLING = (
+    *("run.started", "run.forked", "run.resumed", "task.started", "task.finished", "iteration.finished"),
+    *(
+        "model.started",
+        "model.finished",
+        "tool.checked",
+        "tool.started",
+        "approval.requested",
+        "approval.decided",
+    ),
+    *("guardrail.checked", "condition.checked", "inbox.read", "wait.started", "wait.finished"),
+)
+"""Types of events that tell where a run can be forked, and what that means: half of all, without the long ones."""
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A fork that has its place in the journal, and no event yet."""
+
+    lease: Lease
+    branch: Event
+    """The event by which it forgets, as its own history will have it."""
+    data: Data
+    inputs: Data
+    models: Mapping[str, Model]
+    options: Options
+    step: _Step | None
+    said: ChatMessage
+    before: Sequence[Event]
+    """What was recorded at the step that is edited."""
+
+    async def record(self, run: Run) -> None:
+        """Record how the fork branched off, and what was said instead, together or not at all."""
+        run.record("run.forked", data=self.data)
+        if self.step is not None:
+            await _put(run, self.step, self.said)
+
+
+async def _make(
     crew: Crew, name: str, at: str, inputs: Mapping[str, Any], edit: str, opened: Opened, options: Options
-) -> Turn:
-    """Make the fork and record how it branched off."""
+) -> _Made:
+    """Settle where the fork branches off and what that means; make it in the journal."""
     origin = await opened.call(opened.journal.find, name)
-    history: list[Event] = await opened.call(lambda: list(opened.journal.events(origin)))
+    last: int = await opened.call(opened.journal.last, origin)
+    history: list[Event] = await opened.call(lambda: list(opened.journal.events(origin, types=_TELLING)))
+    history = [event for event in history if event.seq <= last]
     begun = beginning(origin, history)
     if begun["crew"] != crew.name:
         raise InputError(f"Run {origin} is a run of '{begun['crew']}', not of '{crew.name}'.")
     given = check_inputs(crew, {**begun["inputs"], **inputs})
     kept = {name: as_json(value, f"Input '{name}'") for name, value in given.items()}
     changed = {name for name, value in kept.items() if value != begun["inputs"].get(name)}
-    place = _place(origin, crew.plan, history, at) if at else ""
+    counted = standing(history).events
+    place = _place(origin, crew.plan, counted, at) if at else ""
     if edit and not place:
         raise InputError("Which message is edited? Name the step of the model: --from TASK/TURN/model.")
-    step = _said(origin, history, place) if edit else None
+    said = message(edit)
+    step = _said(origin, counted, place) if edit else None
     place = step.path if step else place
     marks = [place, *dependents(crew.plan, place)] if place else []
     for path in _seeing(crew.plan, changed):
@@ -90,12 +143,10 @@ async def _forked(
         forgets=list(dict.fromkeys(marks)),
         may_repeat=options.repeat_effects,
     )
-    options = _options(options, begun, history)
+    options = replace(options, limits=options.limits.over(capped(history)))
     specs, models = await models_for(crew, begun, opened, options, settled, everywhere=True)
-    lease = await opened.fork(origin, history[-1].seq, options.run_id or new_run_id(), crew.name)
-    shared = [*history, _branch(lease.run, lease.seg, history[-1].seq, settled, options)]
-    run = opened.run(lease, shared)
-    kept = run.redactor.data(kept)
+    lease = await opened.fork(origin, last, options.run_id or new_run_id(), crew.name)
+    kept = Redactor.from_environ(options.environ).data(kept)
     data = {
         "origin": origin,
         "at": [place] if place else [f"{name}=…" for name in sorted(changed)],
@@ -109,31 +160,19 @@ async def _forked(
         "target": options.target or begun.get("target"),
         "cwd": str(Path.cwd()) if options.target else begun.get("cwd"),
     }
-    run.record("run.forked", data=data)
-    if step is not None:
-        await _put(run, step, message(edit))
-    return Turn(crew, run, check_inputs(crew, kept), models, opened, options, shared)
-
-
-def _options(options: Options, begun: Data, history: Sequence[Event]) -> Options:
-    from dataclasses import replace
-
-    return replace(options, limits=options.limits.over(capped(history)))
-
-
-def _branch(run: str, seg: str, last: int, settled: Settled, options: Options) -> Event:
-    """Return the event by which the fork forgets, as its own history will have it."""
-    data = {"forgets": list(settled.forgets)}
-    return Event(run, last + 1, "run.forked", "", options.clock.monotonic(), seg, data=data)
+    at_once = options.clock.monotonic()
+    forgets = {"forgets": list(settled.forgets)}
+    branch = Event(lease.run, last + 1, "run.forked", "", at_once, lease.seg, data=forgets)
+    before = [event for event in history if step and event.path == step.path]
+    return _Made(lease, branch, data, check_inputs(crew, kept), models, options, step, said, before)
 
 
 # Where
 
 
-def _place(origin: str, plan: Plan, history: Sequence[Event], at: str) -> str:
+def _place(origin: str, plan: Plan, counted: Sequence[Event], at: str) -> str:
     """Return the path that is meant; refuse one at which nothing is."""
     path = at.strip().strip("/").removesuffix("/when").removesuffix("/0")
-    counted = standing(history).events
     paths = list(dict.fromkeys(event.path for event in counted if event.path and " " not in event.path))
     known = path if any(p == path or p.startswith(f"{path}/") for p in paths) else ""
     job = find(plan, path)
@@ -229,10 +268,9 @@ def message(text: str) -> ChatMessage:
     return ChatMessage("assistant", str(data.get("content") or ""), tuple(calls))
 
 
-def _said(origin: str, history: Sequence[Event], place: str) -> _Step:
+def _said(origin: str, counted: Sequence[Event], place: str) -> _Step:
     """Return the model step at a place, which has to have an answer."""
     path = place if place.endswith("/model") else f"{place}/model"
-    counted = standing(history).events
     answered = any(e.type == "model.finished" and e.path == path and "failed" not in e.data for e in counted)
     begun = next((e for e in reversed(counted) if e.type == "model.started" and e.path == path), None)
     if begun is None or not answered:

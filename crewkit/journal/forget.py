@@ -35,6 +35,8 @@ def standing(history: Iterable[Event], forgets: Sequence[str] = ()) -> Standing:
         forgets: Paths that are being forgotten just now, after the last event.
     """
     events = list(history)
+    if not forgets and not any(event.data.get("forgets") or event.type == "run.forked" for event in events):
+        return Standing(events)
     marks = _Marks(forgets)
     kept: list[Event] = []
     attempts: dict[str, int] = {}

@@ -26,7 +26,9 @@ CREW = """
 
     def second(first: str, seconds: float) -> str:
         write("second")
-        time.sleep(seconds)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not os.path.exists("go"):
+            time.sleep(0.05)
         return first + "!"
 
     inputs = {"topic": Input(default="tides"), "seconds": Input(type=float, default=0.0)}
@@ -86,11 +88,13 @@ def test_a_run_whose_worker_is_killed_is_taken_by_another(here: Workers):
 
 
 def test_a_worker_that_is_told_to_stop_finishes_what_it_has_and_takes_no_more(here: Workers):
-    run = here.detach("crew.py", "-i", "seconds:=2")
-    worker = here.start("--concurrency", "1")
+    run = here.detach("crew.py", "-i", "seconds:=600")
+    worker = here.start("--concurrency", "1", "--grace", "120")
     here.until(lambda: here.log()[1:])
     waiting = here.detach("crew.py")
     worker.send_signal(signal.SIGTERM)
+    here.until(lambda: here.said("w0", "stopping"))
+    (here.folder / "go").touch()
     assert worker.wait(60) == 0
     states = {name: info["status"] for name, info in here.runs().items()}
     assert states == {run: "completed", waiting: "queued"}

@@ -82,6 +82,16 @@ def call_text(tool: str, arguments: Any) -> str:
     return f"{tool}({compact(arguments)})" if arguments not in (None, "") else f"{tool}()"
 
 
+def arguments_of(call: Mapping[str, Any]) -> Any:
+    """Return a model's arguments as data where they are an object, and as it wrote them where not."""
+    text = call.get("arguments")
+    try:
+        value = json.loads(text) if isinstance(text, str) else text
+    except (ValueError, RecursionError):
+        return text
+    return cast("Any", value) if isinstance(value, dict) and value else text
+
+
 def number(value: float) -> str:
     """Write a count with thousands separators."""
     return f"{value:,.0f}"

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
 from crewkit.cli.progress import MARKS, Span, changes_of, forked_at, models_of, told, waits_for
-from crewkit.cli.text import call_text, compact, count, cut, duration, money, number, one_line, safe
+from crewkit.cli.text import (
+    arguments_of,
+    call_text,
+    compact,
+    count,
+    cut,
+    duration,
+    money,
+    number,
+    one_line,
+    safe,
+)
 from crewkit.core.clock import to_second
-from crewkit.core.events import Event
+from crewkit.core.events import Event, enclosing
 from crewkit.core.messages import ChatMessage
 from crewkit.journal.read import Totals, beginning, ending, inherited, messages, origin, outcome, totals
 from crewkit.journal.tree import Node, tree
@@ -44,6 +54,7 @@ class Transcript:
         alive: bool,
         task: str = "",
         agent: str = "",
+        step: str = "",
         lines: int | None = None,
     ) -> None:
         """Take a run's events in.
@@ -53,7 +64,8 @@ class Transcript:
             alive: A process carries the run on right now.
             task: Show only this task and what is below it.
             agent: Show only what this agent did.
-            lines: Show at most this many lines of each text; `None`: all.
+            step: Show only what is at this path and below it.
+            lines: Show at most this many lines of each text; `None`: all, 0: no text at all.
         """
         self._events = events
         self._root = tree(events, alive=alive)
@@ -65,6 +77,7 @@ class Transcript:
                 self._threads.setdefault(node.task, []).append(node)
         self._task = task
         self._agent = agent
+        self._step = step
         self._limit = lines
         self._shown: set[str] = set()
         self.shortened = False
@@ -72,6 +85,9 @@ class Transcript:
 
     def __iter__(self) -> Iterator[Line]:
         """Yield the lines, the heading first."""
+        if self._step:
+            yield from self._step_lines()
+            return
         if not (self._task or self._agent):
             yield from self._heading()
         for node in self._tasks(self._root):
@@ -80,6 +96,15 @@ class Transcript:
         if not (self._task or self._agent):
             yield Line([])
             yield from self._history()
+
+    def _step_lines(self) -> Iterator[Line]:
+        """Yield what is at one path; what has no lines of its own is shown with what is around it."""
+        nodes = {node.path: node for node in self._root.walk()}
+        node = nodes[self._step]
+        while node.path and node.kind not in ("task", "iteration", "turn", "tool", "ask"):
+            node = nodes[enclosing(node.path)]
+        yield Line([(node.path, "dim")])
+        yield from self._children(Node("", "step", children=[node]), 0)
 
     # The run
 
@@ -99,7 +124,8 @@ class Transcript:
             for what in forked.data.get("edits") or ():
                 yield from _labelled("edited", str(what))
         for name, value in _object(started.get("inputs")).items():
-            yield from _labelled("input", f"{name} = {cut(one_line(compact(value)), 200)}")
+            said = "" if self._limit == 0 else f" = {cut(one_line(compact(value)), 200)}"
+            yield from _labelled("input", f"{name}{said}")
         yield from _labelled("models", ", ".join(models_of(started)))
         yield from _labelled(
             "took", f"{duration(used.seconds)} of work, begun {_clock(forked or self._events[0], day=True)}"
@@ -203,7 +229,7 @@ class Transcript:
         """Show what an agent was told besides the assignment: who it is, and what was sent back."""
         for event in node.events:
             role = event.data.get("role")
-            if event.type == "message.recorded" and role in ("system", "user"):
+            if event.type == "message.recorded" and role in ("system", "user") and self._limit != 0:
                 label = "who it is" if role == "system" else "told"
                 text = str(event.data.get("content", ""))
                 if self._known(text) and role == "user":
@@ -246,7 +272,7 @@ class Transcript:
         for considered in _object(started.get("route")).get("considered") or ():
             yield from _labelled("route", f"{considered.get('route')}, {considered.get('why')}", indent)
         message = self._messages.get(str(answered.get("message")))
-        if message and message.content.strip():
+        if message and message.content.strip() and self._limit != 0:
             yield Line([("said", "cyan")], indent)
             yield from self._content(message.content, indent)
         if answered.get("finish_reason") in ("length", "content_filter"):
@@ -261,7 +287,9 @@ class Transcript:
             yield from _labelled(
                 "withheld", f"{held.get('tool')}: {held.get('by')}, {held.get('why')}", indent, "yellow"
             )
-        chosen = [call_text(str(call.get("tool")), _arguments(call)) for call in decision.get("chosen") or ()]
+        chosen = [
+            call_text(str(call.get("tool")), arguments_of(call)) for call in decision.get("chosen") or ()
+        ]
         for call in chosen or ["to answer"]:
             yield from _labelled("decided", call, indent, "bold")
         yield from _labelled("left", _left(_object(decision.get("budget"))), indent)
@@ -273,7 +301,7 @@ class Transcript:
         name = str(
             next((data["tool"] for data in (started, checked, finished) if data.get("tool")), node.title)
         )
-        call = call_text(name, started.get("arguments", _arguments(checked)))
+        call = call_text(name, started.get("arguments", arguments_of(checked)))
         if node.agent == node.task.rpartition("/")[2]:  # a function that is a task: its parameters' sources
             call = call.replace('"', "")
         ended = outcome(finished) if finished else node.status
@@ -395,6 +423,8 @@ class Transcript:
 
     def _content(self, text: str, indent: int) -> Iterator[Line]:
         """Show a text behind a bar: once per task, and shortened where that was asked for."""
+        if self._limit == 0:
+            return
         if len(text) >= _WORTH_POINTING_BACK and text in self._shown:
             yield Line([("the same as above", "dim")], indent + 1, bar=True)
             return
@@ -529,16 +559,6 @@ def _sizes(finished: Data) -> str:
     if "seconds" in finished:
         parts.append(duration(float(finished["seconds"])))
     return "".join(f" · {part}" for part in parts)
-
-
-def _arguments(call: Data) -> Any:
-    """Return a model's arguments as data where they are an object, and as it wrote them where not."""
-    text = call.get("arguments")
-    try:
-        value = json.loads(text) if isinstance(text, str) else text
-    except (ValueError, RecursionError):
-        return text
-    return _object(value) or text
 
 
 def _of_the_run(event: Event) -> str:

@@ -199,3 +199,70 @@ def test_a_function_that_raised_is_shown_with_its_line(folder, invoke):
     line = next(i for i, text in enumerate(lines, 1) if "raise RuntimeError" in text)
     invoke("run", "finding.py:failing")
     assert f"raised in  finding.py, line {line}, in fail" in invoke("show", "@last").output
+
+
+def test_a_timeline_has_a_row_for_each_task_on_one_clock(kept, invoke):
+    assert invoke("show", kept, "--timeline").output == snapshot("""\
+         0⋯                                                                 17 s
+draft    ██████████████████████████████████████████████████████████████████████        14 s    1,280
+release                                                                        █      0.0 s
+⋯ nothing under way
+""")
+
+
+def test_a_task_s_timeline_has_its_steps(kept, invoke):
+    shown = invoke("show", kept, "--timeline", "--task", "draft").output
+    assert [line.split()[0] for line in shown.splitlines()[1:]] == snapshot(
+        ["draft", "turn", "search", "turn", "⋯"]
+    )
+
+
+def test_a_timeline_as_data_has_every_bar(kept, invoke):
+    data = json.loads(invoke("show", kept, "--timeline", "--json").output)
+    assert data["bars"]["draft/1/tool:0"] == [{"start": 10.0, "end": 13.0, "kind": "work"}]
+    assert data["end"] == 17.0
+
+
+def test_a_wait_for_a_person_is_drawn_as_one(write_run, invoke):
+    write_run(
+        "r-wait",
+        [
+            Draft("run.started", data={"crew": "x"}),
+            Draft("task.started", "a", {}, "a"),
+            Draft("approval.requested", "a/1/ask", {"id": "q"}, "a"),
+            Draft("approval.decided", "a/1/ask", {"id": "q", "decision": "approve"}, "a"),
+            Draft("task.finished", "a", {"status": "completed"}, "a"),
+        ],
+    )
+    shown = invoke("show", "r-wait", "--timeline", "--task", "a").output
+    assert "░" in shown
+    assert "waits for a person" in shown
+
+
+def test_decisions_say_out_of_what_and_what_was_left(kept, invoke):
+    assert invoke("show", kept, "--decisions").output == snapshot("""\
+draft/1  Writer
+  decided   search(query="tides")
+  of        search
+  withheld  publish: scope, no grant
+  left      198,720 tokens · 0.4900 usd · 24 steps
+""")
+    [line] = invoke("show", kept, "--decisions", "--json").output.splitlines()
+    assert json.loads(line)["type"] == "decision.made"
+
+
+def test_one_step_is_shown_alone(kept, invoke):
+    shown = invoke("show", kept, "--step", "draft/1/tool:0").output
+    assert shown.startswith('draft/1/tool:0\nsearch(query="tides") → ok')
+    assert "could call" not in shown
+    lines = invoke("show", kept, "--step", "draft/1/tool:0", "--json").output.splitlines()
+    assert {json.loads(line)["path"] for line in lines} == {"draft/1/tool:0"}
+    assert "has no step 'draft/9'" in str(invoke("show", kept, "--step", "draft/9").exception)
+
+
+def test_without_content_figures_and_decisions_are_left(kept, invoke):
+    shown = invoke("show", kept, "--content", "none").output
+    for said in ("two ", "I search first", "You are Writer", "Write.", "= tides"):
+        assert said not in shown
+    assert 'decided    search(query="tides")' in shown
+    assert "1,200 tokens in" in shown

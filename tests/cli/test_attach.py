@@ -137,7 +137,7 @@ def test_its_limits_are_those_of_the_process_that_has_it(folder, begun, start):
     other = start("resume", "@last", "--usd", "1")
     err = other.communicate(timeout=60)[1]
     assert other.returncode == 1
-    assert "keeps the limits and models that it has" in err
+    assert "keeps the crew, limits and models that it has" in err
     (folder / "go").touch()
     assert follower.communicate(timeout=60)[0] == owner.communicate(timeout=60)[0]
 

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 PAGE = 4096
 
-ELSEWHERE = {"new", "check", "plan", "completion", "watch", "worker", "memory"}
+ELSEWHERE = {"new", "check", "plan", "completion", "watch", "worker", "memory", "listen"}
 """Commands that read no run, or need a journal only to run a crew, as `run` does."""
 
 

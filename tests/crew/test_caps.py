@@ -117,7 +117,7 @@ async def test_a_crew_that_may_fail_takes_the_caps_inside_it_for_itself(journal:
         crew = Crew(
             [
                 Task("sub", do=inner, on_failure="skip"),
-                Task("other", "Look.", agent=replace(agent, model=ScriptedModel(looking(6)))),
+                Task("other", "Look.", agent=replace(agent, model=ScriptedModel(looking(2)))),
                 Task("last", do=fine, needs=["other"]),
             ]
         )

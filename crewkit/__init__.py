@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from crewkit.core.verdict import Allow, Ask, Deny, Revise, Verdict
     from crewkit.crew.crew import Crew, Input
     from crewkit.crew.options import Options
+    from crewkit.crew.resolve import Priority, Resolution, Resolve
     from crewkit.crew.result import Report, Result
     from crewkit.crew.task import Task, any_of
     from crewkit.errors import (
@@ -70,10 +71,13 @@ _ROOMS = {
     "Limits": "core.limits",
     "ModelError": "errors",
     "Options": "crew.options",
+    "Priority": "crew.resolve",
     "Receipt": "agents.receipts",
     "Record": "memory.base",
     "ReplayError": "errors",
     "Report": "crew.result",
+    "Resolution": "crew.resolve",
+    "Resolve": "crew.resolve",
     "Result": "crew.result",
     "Retry": "resilience.retry",
     "Revise": "core.verdict",
@@ -122,10 +126,13 @@ __all__ = [
     "Limits",
     "ModelError",
     "Options",
+    "Priority",
     "Receipt",
     "Record",
     "ReplayError",
     "Report",
+    "Resolution",
+    "Resolve",
     "Result",
     "Retry",
     "Revise",

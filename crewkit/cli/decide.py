@@ -111,6 +111,9 @@ def print_question(question: Pending, *, err: bool = False, lines: int | None = 
         _block("again", question.objection, lines, err=err)
     if question.output is not None:
         _block("output", _pretty(question.output), lines, err=err)
+    if question.arguments and not question.tool:
+        said = ", ".join(f"{name}={compact(value)}" for name, value in question.arguments.items())
+        _block("takes", f"{said}    (another: --edit {next(iter(question.arguments))}=…)", lines, err=err)
     until = f"    until {question.expires[:16]}Z" if question.expires else ""
     say(
         f'  crewkit approve {question.id}    crewkit deny {question.id} --note "…"{until}',

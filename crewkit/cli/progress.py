@@ -371,10 +371,16 @@ def _again(data: Data) -> list[Span]:
     return [(f"iteration {data.get('number')}: {one_line(str(data.get('reason', '')), 300)}", "yellow")]
 
 
+def _conflict(data: Data) -> list[Span]:
+    why = one_line(str(data.get("why", "")), 200)
+    return [(f"conflict: {data.get('chosen')} counts, by {data.get('rule')}: {why}", "yellow")]
+
+
 _SAYINGS: Mapping[str, Callable[[Data], list[Span] | None]] = {
     "model.finished": _model_failed,
     "guardrail.checked": _guardrail,
     "iteration.started": _again,
+    "conflict.resolved": _conflict,
     "wait.finished": _waited,
     "wait.refused": _refused,
     "inbox.read": _inbox,

@@ -363,20 +363,15 @@ class Transcript:
                     said += f" ({seen})" if seen else ""
                     word = event.path.rpartition("/")[2]
                     yield from _labelled(word, f"{data.get('condition')}: {said}", indent)
+                case "conflict.resolved":
+                    yield from _conflict(data, indent)
                 case "wait.started" | "wait.finished" | "wait.refused" | "inbox.read":
                     yield from self._from_outside(event, indent)
                 case "retry.scheduled":
                     wait = duration(float(data.get("seconds") or 0))
                     yield from _labelled("retry", f"after {wait}: {data.get('why')}", indent, "yellow")
-                case "memory.searched":
-                    yield from self._recalled(data, indent)
-                case "memory.recalled":
-                    yield from _earlier(data, indent)
-                case "memory.written":
-                    sources = ", ".join(map(str, data.get("sources") or ()))
-                    yield from _labelled(
-                        "remembered", f"{count(data.get('count') or 0, 'record')} of {sources}", indent
-                    )
+                case "memory.searched" | "memory.recalled" | "memory.written":
+                    yield from self._memory(event, indent)
                 case "message.recorded" if "kind" in data:
                     yield from self._bus(event, indent)
                 case "note":
@@ -408,6 +403,19 @@ class Transcript:
                     yield from _labelled("inbox", f"{message.get('by')}: {message.get('text')}", indent)
             case _:
                 pass
+
+    def _memory(self, event: Event, indent: int) -> Iterator[Line]:
+        """Show what was looked up, told and kept."""
+        data = event.data
+        match event.type:
+            case "memory.searched":
+                yield from self._recalled(data, indent)
+            case "memory.recalled":
+                yield from _earlier(data, indent)
+            case _:
+                sources = ", ".join(map(str, data.get("sources") or ()))
+                many = count(data.get("count") or 0, "record")
+                yield from _labelled("remembered", f"{many} of {sources}", indent)
 
     def _recalled(self, data: Data, indent: int) -> Iterator[Line]:
         hits = data.get("hits") or ()
@@ -463,6 +471,8 @@ def _worker(node: Node) -> str:
         return "a crew"
     if wait := next((child for child in node.children if child.kind == "wait"), None):
         return f"waits {wait.title}"
+    if any(child.newest("conflict.resolved") for child in node.children):
+        return "by rule"
     called = next((tool for step in steps if (tool := step.data("tool.started").get("tool"))), None)
     return f"{called}()" if called else "a function or a crew"
 
@@ -540,6 +550,20 @@ def _earlier(data: Data, indent: int) -> Iterator[Line]:
     yield from _labelled("recalled", f"{searched}, {len(chosen)} of them told", indent)
     for each in chosen:
         yield Line([(f"{each.get('as')}  ", "dim"), (f"{each.get('id')}  {each.get('why')}", "")], indent + 1)
+
+
+def _conflict(data: Data, indent: int) -> Iterator[Line]:
+    """Show who contradicted whom, and by which rule one of them counts."""
+    about = f" about {data['about']}" if data.get("about") else ""
+    yield from _labelled("conflict", f"{len(data.get('parties') or ())} results{about}", indent, "yellow")
+    for each in data.get("parties") or ():
+        party = _object(each)
+        mark = "→ " if party.get("task") == data.get("chosen") else "  "
+        who = f" ({party.get('agent')})" if party.get("agent") not in ("", party.get("task")) else ""
+        yield Line([(f"{mark}{party.get('task')}{who} says {compact(party.get('value'))}", "")], indent + 1)
+    for each in data.get("tried") or ():
+        yield from _labelled("undecided", f"{_object(each).get('rule')}: {_object(each).get('why')}", indent)
+    yield from _labelled("counts", f"{data.get('chosen')}, by {data.get('rule')}: {data.get('why')}", indent)
 
 
 def _limit(data: Data) -> str:

@@ -248,6 +248,21 @@ def _desk_for(walk: Walk, job: Job, path: str, agent: Agent, tools: tuple[Tool, 
     )
 
 
+def member_desk(walk: Walk, job: Job, agent: Agent, path: str) -> Desk:
+    """Lay out what one of several agents who do a task together works with: its own tools, as far as the task goes."""
+    task, own = job.task, agent.scope and agent.scope.held_by(f"agent {agent.role}")
+    held = ((task.scope, f"task {job.name}"), (walk.crew.scope, "crew"))
+    scope = granted(agent.tools, own, *(scope and scope.held_by(holder) for scope, holder in held))
+    worker = Worker(walk, agent, job, path, walk.narrowed(scope), walk.depth)
+    model = walk.model(walk.path(job)) if task.model else walk.colleague_model(agent.role, job)
+    steps = task.limits.over(TASK_LIMITS).cap("steps")
+    return replace(
+        worker.desk(model, tuple(agent.tools)),
+        steps=None if steps is None else int(steps),
+        revisions=task.revisions,
+    )
+
+
 async def _work(walk: Walk, desk: Desk, content: str) -> tuple[Any, Label]:
     return await work(desk, content, walk.fill), desk.conversation.label
 

@@ -61,7 +61,7 @@ def bind_check(
         except BadCondition as error:
             raise DefinitionError(f"{where}: {field}={given!r} is no condition: {error}.") from error
         for path in paths:
-            _there(path, f"{where}: {field}={given!r}", known, schemas)
+            there(path, f"{where}: {field}={given!r}", known, schemas)
         names = dict.fromkeys(str(path[0]) for path in paths)
         return Check(given.strip(), {name: known[name] for name in names}, condition)
     if not callable(given):
@@ -171,7 +171,12 @@ def brief(value: Any) -> Any:
 # What a condition may look at
 
 
-def _there(path: Path, where: str, known: Known, schemas: Mapping[str, Output]) -> None:
+def there(path: Path, where: str, known: Known, schemas: Mapping[str, Output]) -> None:
+    """Refuse what a condition looks at where it is not there.
+
+    Raises:
+        DefinitionError: There is no such name, field or element; the message says what there is.
+    """
     name, *steps = path
     if name not in known:
         raise DefinitionError(

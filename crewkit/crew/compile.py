@@ -19,6 +19,8 @@ from crewkit.crew.definition import Parts, definitions
 from crewkit.crew.guarded import check_fallbacks, check_guardrails
 from crewkit.crew.iteration import NAMES, OUTPUT
 from crewkit.crew.ladder import Rung, ladder_of
+from crewkit.crew.resolve import Resolve
+from crewkit.crew.several import agents_in, resolving, settled
 from crewkit.errors import DefinitionError, RunError, did_you_mean, expect
 from crewkit.tools.tool import Tool, as_tools
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from crewkit.crew.crew import Crew, Input
     from crewkit.crew.task import Task
 
-JobKind = Literal["agent", "function", "crew", "wait"]
+JobKind = Literal["agent", "function", "crew", "wait", "conflict"]
 
 _INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLACEHOLDER = re.compile(r"\{\{(?P<literal>[A-Za-z_][A-Za-z0-9_]*)\}\}|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}")
@@ -128,7 +130,7 @@ def compile_crew(crew: Crew) -> Plan:
     jobs: dict[str, Job] = {}
     for name in order:
         job = _job(tasks[name], graph[name], crew, inputs)
-        jobs[name] = _conditioned(job, jobs, inputs)
+        jobs[name] = _conditioned(settled(job, jobs), jobs, inputs)
     _scopes(crew, jobs)
     check_guardrails(crew, agents, inputs)
     for agent in agents.values():
@@ -194,7 +196,8 @@ def _input(name: str, declared: Input, where: str) -> None:
 def _agents(crew: Crew) -> dict[str, Agent]:
     agents: dict[str, Agent] = {}
     rungs = (each for task in crew.tasks for each in task.fallback if isinstance(each, Agent))
-    for agent in [*crew.agents, *(task.agent for task in crew.tasks if task.agent), *rungs]:
+    several = (agent for task in crew.tasks for agent in agents_in(task))
+    for agent in [*crew.agents, *(task.agent for task in crew.tasks if task.agent), *rungs, *several]:
         if not isinstance(agent, Agent):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise DefinitionError(f"Crew '{crew.name}': {agent!r} is not an Agent.")
         held = agents.setdefault(agent.role, agent)
@@ -292,6 +295,8 @@ def _job(task: Task[Any], joins: tuple[Need, ...], crew: Crew, inputs: Mapping[s
         raise DefinitionError(
             f"{where} is done by a function or a crew (`do`), which uses no tools, no model and no fallback."
         )
+    if isinstance(task.do, Resolve):
+        return resolving(task, task.do, joins, crew)
     if isinstance(task.do, Crew):
         arguments = bind_crew(task.do, where, known)
         output = Output(Any if task.output_type is str else task.output_type, where)
@@ -370,6 +375,8 @@ def _scopes(crew: Crew, jobs: Mapping[str, Job]) -> None:
             job.task.scope.known(
                 _tools(job.task.do, job.task.do.plan.jobs), f"The scope of task '{job.name}'"
             )
+        for agent in agents_in(job.task):
+            by_agent.setdefault(id(agent), (agent, [*agent.tools]))
         if job.agent is None:
             continue
         by_agent.setdefault(id(job.agent), (job.agent, [*job.agent.tools]))[1].extend(job.task.tools)

@@ -11,6 +11,7 @@ from crewkit.agents.delegate import ask_colleague
 from crewkit.checks.scope import Scope
 from crewkit.core.guardrails import as_guardrails
 from crewkit.core.messages import canonical, fingerprint
+from crewkit.core.verdict import Ask
 from crewkit.crew.code import code_hash
 from crewkit.tools.tool import Tool
 
@@ -91,6 +92,8 @@ def _parts(job: Job, plan: Plan) -> Iterator[tuple[str, str]]:
             yield from _function_parts(job)
         case "crew":
             yield from _crew_parts(job)
+        case "conflict":
+            yield from _conflict_parts(job)
         case "wait":
             pass
 
@@ -133,6 +136,22 @@ def _function_parts(job: Job) -> Iterator[tuple[str, str]]:
     declared = fingerprint(",".join(do.effects), str(do.idempotent)) if isinstance(do, Tool) else ""
     yield "arguments", fingerprint(_name(function), canonical(dict(job.arguments)), declared)
     yield f"code.{_name(function)}", code_hash(function)
+
+
+def _conflict_parts(job: Job) -> Iterator[tuple[str, str]]:
+    resolve: Any = job.task.do
+    yield "rules", fingerprint(resolve.says, *(repr(r) for r in resolve.rules if isinstance(r, Ask)))
+    yield "code.about", code_hash(resolve.about)
+    yield "prompt.description", fingerprint(job.task.description)
+    if resolve.judge:
+        yield from _member_parts(resolve.judge)
+        if spec := job.task.model or resolve.judge.model:
+            yield "model", _model(spec)
+
+
+def _member_parts(agent: Agent) -> Iterator[tuple[str, str]]:
+    """Yield what an agent who has a part in a task is, all as one."""
+    yield f"agent.{agent.role}", digest(dict([*_person(agent), *_tools(tuple(agent.tools), agent.scope)]))
 
 
 def _crew_parts(job: Job) -> Iterator[tuple[str, str]]:

@@ -56,22 +56,39 @@ async def give(
     worker = to or job.worker
 
     async def answering(received: Message) -> Message:
-        try:
-            output, label = await do(received.content)
-        except (JournalError, ReplayError):
-            raise
-        except CrewkitError as error:
-            return _failure(worker, received, error)
-        said = shorten(job.output.text(output), 2_000)
-        data = {"task": iteration.task, "output": output}
-        return Message("report", worker, received.sender, received.thread, received.round, said, data, label)
+        return await answered_by(worker, received, lambda: do(received.content), job.output.text)
 
     given = assignment(worker, thread or iteration.path, text, iteration.task)
     reply = await walk.bus.exchange(given, answering)
     if reply.kind != "report":
-        raise _raised(reply)
+        raise raised(reply)
     walk.hold(job, reply.label)
     return reply.data["output"]
+
+
+async def answered_by(
+    worker: str,
+    received: Message,
+    do: Callable[[], Awaitable[tuple[Any, Label]]],
+    text: Callable[[Any], str],
+) -> Message:
+    """Return the report about what an assignment came to, or the failure that kept it from that.
+
+    Args:
+        worker: Who does it.
+        received: The assignment.
+        do: Does it; returns the output as JSON data, and its label.
+        text: Writes the output as people read it.
+    """
+    try:
+        output, label = await do()
+    except (JournalError, ReplayError):
+        raise
+    except CrewkitError as error:
+        return _failure(worker, received, error)
+    data = {"task": received.data["task"], "output": output}
+    said = shorten(text(output), 2_000)
+    return Message("report", worker, received.sender, received.thread, received.round, said, data, label)
 
 
 def _failure(sender: str, received: Message, error: CrewkitError) -> Message:
@@ -88,7 +105,7 @@ def _failure(sender: str, received: Message, error: CrewkitError) -> Message:
     )
 
 
-def _raised(failure: Message) -> CrewkitError:
+def raised(failure: Message) -> CrewkitError:
     """Turn a failure message back into the error that it tells of."""
     data = failure.data["error"]
     if data["type"] == "LimitExceeded":

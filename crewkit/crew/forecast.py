@@ -8,12 +8,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from crewkit.agents.agent import ModelSpec
+from crewkit.agents.agent import Agent, ModelSpec
 from crewkit.core.limits import CREW_LIMITS, TASK_LIMITS
+from crewkit.core.verdict import Ask
 from crewkit.crew.compile import Job
 from crewkit.crew.crew import Crew
 from crewkit.crew.graph import depths, worker
+from crewkit.crew.resolve import Resolve
 from crewkit.crew.rule_of_two import rule_of_two
+from crewkit.crew.several import agents_in, turns
 from crewkit.models.prices import Prices
 from crewkit.models.route import Capable
 
@@ -86,7 +89,9 @@ def _tasks(
         at = step + depth[job.name]
         ahead = Ahead(prefix + job.name, worker(job), job.kind, at, job.after, iterations=rounds)
         if job.agent is not None:
-            _with_agent(ahead, job, job.task.model or job.agent.model or named, crew, prices)
+            _with_agents(ahead, job, [job.agent], named, crew, prices)
+        elif members := agents_in(job.task):
+            _with_agents(ahead, job, members, named, crew, prices)
         ahead.effects = sorted({e for tool in job.tools for e in tool.effects if e != "read"})
         ahead.people = list(_people(job))
         ahead.narrowed = {grant.tool: lines for grant in job.scope if (lines := grant.narrowed())}
@@ -95,16 +100,22 @@ def _tasks(
             yield from _tasks(job.task.do, named, prices, f"{ahead.path}/", rounds, at)
 
 
-def _with_agent(ahead: Ahead, job: Job, model: ModelSpec, crew: Crew, prices: Prices) -> None:
-    assert job.agent is not None
-    steps = [job.task.limits.over(TASK_LIMITS).cap("steps"), job.agent.limits.cap("steps")]
+def _with_agents(
+    ahead: Ahead, job: Job, agents: Sequence[Agent], model: ModelSpec, crew: Crew, prices: Prices
+) -> None:
+    """Reckon with the agent of a task, or with the dearest of those who have a part in it."""
+    models = [job.task.model or agent.model or model for agent in agents]
+    ahead.model = ", ".join(dict.fromkeys(map(_said, models)))
+    own = [agent.limits.cap("steps") for agent in agents] if len(agents) == 1 else []
+    steps = [job.task.limits.over(TASK_LIMITS).cap("steps"), *own]
     known = [cap for cap in steps if cap is not None]
-    ahead.model = _said(model)
-    ahead.calls = min(known) * ahead.iterations if known else None
+    ahead.calls = min(known) * turns(job) * ahead.iterations if known else None
     if ahead.calls is None:
         return
-    ahead.answer_tokens = ahead.calls * job.agent.max_tokens
-    per_call = [_price(name, job.agent.max_tokens, crew, prices) for name in _named(model, crew)]
+    longest = max(agent.max_tokens for agent in agents)
+    ahead.answer_tokens = ahead.calls * longest
+    named = [name for each in models for name in _named(each, crew)]
+    per_call = [_price(name, longest, crew, prices) for name in named]
     if per_call and None not in per_call:
         ahead.usd = round(max(price for price in per_call if price is not None) * ahead.calls, 6)
 
@@ -146,6 +157,10 @@ def _people(job: Job) -> Iterator[str]:
             )
         elif not tool.reads_only:
             yield f"never for {tool.name}, which may {' and '.join(e for e in tool.effects if e != 'read')}"
+    if isinstance(job.task.do, Resolve):
+        yield from (
+            f"which result counts: {rule.question}" for rule in job.task.do.rules if isinstance(rule, Ask)
+        )
     if job.task.question:
         yield f"about its output: {job.task.question}"
 

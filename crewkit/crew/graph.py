@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from crewkit.crew.compile import Job, Plan
 from crewkit.crew.crew import Crew
+from crewkit.crew.resolve import Resolve
 
 
 def text(plan: Plan) -> str:
@@ -28,6 +29,8 @@ def worker(job: Job) -> str:
         return job.agent.role
     if isinstance(job.task.do, Crew):
         return f"crew {job.task.do.name}"
+    if isinstance(job.task.do, Resolve):
+        return f"one of them counts: {job.task.do.says}"
     if job.kind == "wait":
         wanted = job.task.wait_for
         if isinstance(wanted, str):

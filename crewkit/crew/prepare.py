@@ -18,6 +18,7 @@ from crewkit.crew.compile import Job
 from crewkit.crew.crew import REQUIRED, Crew
 from crewkit.crew.ladder import models
 from crewkit.crew.options import Options
+from crewkit.crew.several import agents_in
 from crewkit.errors import DefinitionError, InputError, RunError, did_you_mean
 from crewkit.models.base import Model
 from crewkit.models.route import Capable, Health, Route
@@ -76,6 +77,8 @@ def model_specs(
             specs |= {f"{prefix}{job.name}{end}": spec or base for end, spec in models(job)}
             if job.agent.window.model:
                 specs[f"{prefix}{job.name}@summary"] = job.agent.window.model
+        elif agents_in(job.task):
+            specs[prefix + job.name] = job.task.model or base
         elif isinstance(job.task.do, Crew):
             specs |= model_specs(job.task.do, options, f"{prefix}{job.name}/", named)
     own = {role: agent.model or named for role, agent in crew.plan.agents.items()} | {COORDINATOR: named}
@@ -145,8 +148,8 @@ def _money(crew: Crew, options: Options) -> Iterable[float | None]:
     yield options.limits.over(crew.limits).cap("usd")
     for job in crew.plan.jobs.values():
         yield job.task.limits.cap("usd")
-        if job.agent:
-            yield job.agent.limits.cap("usd")
+        for agent in (job.agent,) if job.agent else agents_in(job.task):
+            yield agent.limits.cap("usd")
         if isinstance(job.task.do, Crew):
             yield from _money(job.task.do, Options())
 

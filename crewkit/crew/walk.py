@@ -23,6 +23,7 @@ from crewkit.core.messages import COORDINATOR
 from crewkit.crew.by_agent import by_agent
 from crewkit.crew.by_crew import by_crew
 from crewkit.crew.by_function import by_function
+from crewkit.crew.by_rule import by_rule
 from crewkit.crew.by_wait import by_wait
 from crewkit.crew.check import Check, decide
 from crewkit.crew.compile import Job, Plan
@@ -295,6 +296,8 @@ class Walk:
                 return await by_crew(self, job, iteration)
             case "wait":
                 return await by_wait(self, job, iteration)
+            case "conflict":
+                return await by_rule(self, job, iteration)
 
     # What those who do tasks need of the crew
 

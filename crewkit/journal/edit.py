@@ -18,7 +18,7 @@ def check_edit(question: Pending, arguments: Mapping[str, Any]) -> None:
     Raises:
         InputError: They do not satisfy its schema, or the question is not about a call that may be edited.
     """
-    if question.kind != "tool":
+    if question.kind != "tool" and not question.parameters:
         raise InputError(f"{question.id} does not ask about a call, so it has no arguments to edit.")
     try:
         json.dumps(arguments, allow_nan=False, ensure_ascii=False).encode()
@@ -27,7 +27,8 @@ def check_edit(question: Pending, arguments: Mapping[str, Any]) -> None:
         raise InputError(f"The arguments cannot be checked: {cause!s:.300}") from cause
     if error is not None:
         where = ".".join(map(str, error.absolute_path)) or "the arguments"
-        raise InputError(f"'{question.tool}' does not take these arguments: {where}: {error.message:.300}")
+        what = f"'{question.tool}'" if question.tool else question.id
+        raise InputError(f"{what} does not take these arguments: {where}: {error.message:.300}")
 
 
 def edited(question: Pending, changes: Sequence[str]) -> Data:
@@ -46,8 +47,9 @@ def edited(question: Pending, changes: Sequence[str]) -> Data:
         if not found:
             raise InputError(f"'{change}' is no change. Write NAME=VALUE, for example amount=5.")
         if name not in known:
+            what = f"'{question.tool}'" if question.tool else question.id
             raise InputError(
-                f"'{question.tool}' has no argument '{name}'.{did_you_mean(name, known)} "
+                f"{what} has no argument '{name}'.{did_you_mean(name, known)} "
                 f"Arguments: {', '.join(known) or 'none'}."
             )
         arguments[name] = _value(question, name, text, arguments.get(name))

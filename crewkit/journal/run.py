@@ -682,6 +682,8 @@ class Run:
                     index.settled.add(event.path)
             case "guardrail.checked" | "condition.checked" | "memory.recalled" | "task.escalated":
                 index.verdicts[event.path] = data
+            case "conflict.resolved":
+                index.verdicts[event.path] = data
             case _:
                 pass
 

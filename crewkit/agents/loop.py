@@ -5,33 +5,26 @@ It works from an assignment and nothing else, and knows of no crew.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
+from crewkit.agents.acting import act
 from crewkit.agents.asking import ask_model, metered
 from crewkit.agents.conversation import Conversation
 from crewkit.agents.desk import Desk, Rejected
 from crewkit.agents.judging import Judged, judge_answer
 from crewkit.agents.lookback import look_back
 from crewkit.agents.prompt import system_prompt
-from crewkit.agents.receipts import wants_receipts
-from crewkit.agents.repetition import Called, Repetition
+from crewkit.agents.repetition import Repetition
 from crewkit.agents.summary import summary_request
 from crewkit.core.label import CREW, PERSON, USER
-from crewkit.core.messages import ChatMessage, ToolCall
+from crewkit.core.messages import ChatMessage
 from crewkit.errors import LimitExceeded, ModelError
-from crewkit.journal.run import Waiting
 from crewkit.models.base import Answer, Model, Request, ToolSpec
 from crewkit.models.tokens import estimate_tokens
-from crewkit.tools.gateway import Refused
 from crewkit.tools.tool import Tool
 
 Data = dict[str, Any]
-
-MOST_CALLS = 64
-"""Tool calls in one turn; a model that wants more is told to ask again for the rest."""
 
 LAST_STEP = (
     "This is your last step and no tool can be called any more. Give your best final answer now, from what you have, "
@@ -71,7 +64,7 @@ async def work(desk: Desk, assignment: str, fill: Callable[[str], str] = str) ->
         conversation.path = f"{desk.path}/{turn}"
         answer, last = await _think(desk, conversation, turn)
         if answer.tool_calls and not last:
-            told = watch.add(await _act(desk, conversation, answer))
+            told = watch.add(await act(desk, conversation, answer))
             if told:
                 conversation.add(ChatMessage("user", told))
             continue
@@ -243,48 +236,3 @@ def _read_inbox(desk: Desk, conversation: Conversation, *, asked: bool) -> None:
                 "user", f"A message from {who}, who watches over this run:\n{message['text']}", label=PERSON
             )
         )
-
-
-async def _act(desk: Desk, conversation: Conversation, answer: Answer) -> list[Called]:
-    """Call the tools that the model chose, all at once, and put their results in the order of the calls."""
-    path = conversation.path
-    results = await asyncio.gather(
-        *(
-            desk.gateway.call(call, f"{path}/tool:{i}", answer.content[:500])
-            for i, call in enumerate(answer.tool_calls[:MOST_CALLS])
-        ),
-        return_exceptions=True,
-    )
-    waits = [result for result in results if isinstance(result, Waiting)]
-    for result in results:
-        if isinstance(result, BaseException) and not isinstance(result, Waiting):
-            raise result
-    if waits:
-        raise Waiting.joined(waits)
-    called: list[Called] = []
-    for i, (call, result) in enumerate(zip(answer.tool_calls, results, strict=False)):
-        if isinstance(result, ChatMessage):
-            called.append(_came_to(desk, call, f"{path}/tool:{i}", result))
-            conversation.add(_with_id(desk, call, result))
-    for i, call in enumerate(answer.tool_calls[MOST_CALLS:], MOST_CALLS):
-        why = f"Not called: {MOST_CALLS} calls in one turn is the most. Call it again in your next turn."
-        conversation.add(desk.gateway.refuse(call, f"{path}/tool:{i}", Refused("denied", "limit", why)))
-    return called
-
-
-def _came_to(desk: Desk, call: ToolCall, path: str, result: ChatMessage) -> Called:
-    """Take note of what came of a call."""
-    outcome = desk.gateway.result(path).get("outcome")
-    if outcome == "ok":
-        desk.made[call.id] = call.name
-    tool = desk.gateway.tools.get(call.name)
-    ran = outcome in ("ok", "error", "timeout")
-    effect = ran and tool is not None and not tool.repeatable
-    return Called(call.name, call.arguments, result.content, effect)
-
-
-def _with_id(desk: Desk, call: ToolCall, result: ChatMessage) -> ChatMessage:
-    """Show an agent that has to give receipts the id of a call that it may name in one."""
-    if call.id not in desk.made or not wants_receipts(desk.output.schema):
-        return result
-    return replace(result, note=f"[call {call.id}]\n{result.note}".strip())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,11 @@ PREVIEW_CHARS = 4_000
 _FAILED = ("error", "timeout", "unavailable")
 
 
+async def _at_once() -> bool:
+    """Say that a call need not wait for others, and that none were before it."""
+    return False
+
+
 class Refused(Exception):
     """A stage of the gateway refuses a call: nothing is called, and the model is told why."""
 
@@ -48,23 +53,26 @@ class Gateway(Running):
     passes is run and recorded. A call that was begun or refused before is not judged again: the journal has the answer.
     """
 
-    async def call(self, call: ToolCall, path: str, reason: str) -> ChatMessage:
+    async def call(
+        self, call: ToolCall, path: str, reason: str, turn: Callable[[], Awaitable[bool]] = _at_once
+    ) -> ChatMessage:
         """Return what a call came to, as the model reads it.
 
         Args:
             call: As the model wrote it.
             path: The step's path, for example `draft/2/tool:0`.
             reason: What the agent said it does this for; whoever approves reads it.
+            turn: Returns once it is this call's turn, and says whether there were others before it.
 
         Raises:
-            Waiting: A person has to decide first.
+            Waiting: A person has to decide first, on this call or on one before it.
         """
         held = self.run.result(path, task=self.task)
         if held is not None and not held.get("fingerprint"):
             return self._read(call, held)  # it was refused
         try:
             wanted = self._valid(call, self._known(call), path, reason)
-            wanted = self._begun(wanted) or await self._cleared(wanted)
+            wanted = self._begun(wanted) or await self._cleared(wanted, turn)
         except Refused as no:
             return self.refuse(call, path, no)
         finished = await self.made(wanted)
@@ -120,9 +128,16 @@ class Gateway(Running):
             wanted, arguments=begun["arguments"], approval=begun.get("approval", ""), changed=changed
         )
 
-    async def _cleared(self, wanted: Wanted) -> Wanted:
+    async def _cleared(self, wanted: Wanted, turn: Callable[[], Awaitable[bool]]) -> Wanted:
         """Take a call through all that may refuse it, in this order."""
-        return await self._approved(await self._past_guardrails(self._in_scope(wanted)))
+        wanted = await self._approved(await self._past_guardrails(self._in_scope(wanted)))
+        if await turn():
+            self._in_scope(
+                wanted
+            )  # what came before it may have changed what the check looked at: links, files
+        if not wanted.approval:
+            self._checked(wanted.path, wanted.tool.name, "allow", "scope", "")
+        return wanted
 
     def _in_scope(self, wanted: Wanted) -> Wanted:
         if wanted.tool is READ_RESULT:
@@ -162,7 +177,6 @@ class Gateway(Running):
     async def _approved(self, wanted: Wanted) -> Wanted:
         """Have a person decide where one must; take edited arguments through the same stages."""
         if wanted.question is None:
-            self._checked(wanted.path, wanted.tool.name, "allow", "scope", "")
             return wanted
         why = wanted.question.question
         self._checked(wanted.path, wanted.tool.name, "ask", "scope", why, wanted.arguments)

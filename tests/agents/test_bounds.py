@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crewkit import Agent, Crew, Limits, Task, tool
-from crewkit.agents.loop import MOST_CALLS
+from crewkit.agents.acting import MOST_CALLS
 from crewkit.core.label import unfenced
 from crewkit.testing import ScriptedModel, call
 

@@ -253,7 +253,7 @@ async def test_a_call_with_unfit_arguments_asks_nobody(make_options, runs):
     assert not of_type(runs, result.run_id, "approval.requested")
 
 
-async def test_two_unknown_outcomes_of_one_turn_are_asked_about_apart(make_options, decide):
+async def test_unknown_outcomes_of_one_turn_are_asked_about_one_after_the_other(make_options, decide):
     begun: list[str] = []
 
     @tool(effects="write", timeout=0.05)
@@ -266,11 +266,13 @@ async def test_two_unknown_outcomes_of_one_turn_are_asked_about_apart(make_optio
     model = ScriptedModel([[call("send", text="a"), call("send", text="b")], "Done."])
     crew, options = crew_of(model, send, scope=Scope(Grant("send", "never"))), make_options()
     result = await crew.run({}, options)
-    assert (result.status, len(result.approvals), sorted(begun)) == ("paused", 2, ["a", "b"])
-    decide(result.run_id, "approve", only="tool:1")
+    assert (result.status, len(result.approvals), begun) == ("paused", 1, ["a"])
     decide(result.run_id, "deny", "it arrived", only="tool:0")
+    again = await crew.resume(result.run_id, options)
+    assert (again.status, len(again.approvals), begun) == ("paused", 1, ["a", "b"])
+    decide(result.run_id, "approve", only="tool:1")
     assert (await crew.resume(result.run_id, options)).ok
-    assert sorted(begun) == ["a", "b", "b"]
+    assert begun == ["a", "b", "b"]
     assert told(model) == [
         "'send' was begun and it is not known whether it happened. It must not be repeated. "
         "A person says: it arrived",

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, cast
 
+from crewkit.checks.dates import Moments
 from crewkit.core.label import Label
 from crewkit.tools.tool import Tool
 
@@ -20,11 +21,18 @@ Data = dict[str, Any]
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d\u201e«»\u2039\u203a"
 _EDGES = frozenset(f"{_QUOTES}()[]{{}}<>,;|*")
 _ENDS = frozenset(".!?:…")
+_OPENING = "".join(_EDGES) + "#@"
+_CLOSING = "".join(_EDGES | _ENDS)
+_APOSTROPHES = "'\u2019"
+_POSSESSIVE = re.compile(r"['\u2019]s(?!\w)[.,!?:;]*")
 _CURRENCY = "$€£¥₹"
+_CODES = "EUR|USD|GBP|CHF|JPY|euros?|dollars?"
 _NUMBER = re.compile(
-    rf"(?<![\w.,:/@#%&+\-])(?<!\d[{_CURRENCY}])[{_CURRENCY}]?(?P<number>[+-]?(?:\d{{1,3}}(?:,\d{{3}})+|\d+)(?:\.\d+)?)"
-    rf"(?=$|[\s{re.escape(_QUOTES)}()\[\]{{}}<>;|*!?%{_CURRENCY}]|[.,:](?!\d))"
+    rf"(?<![\w.,:/@#%&+\-])(?<!\d[{_CURRENCY}])(?:[{_CURRENCY}]|{_CODES})?"
+    r"(?:(?P<number>[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)|(?P<comma>[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d\d))"
+    rf"(?=$|[\s{re.escape(_QUOTES)}()\[\]{{}}<>;|*!?%{_CURRENCY}]|[.,:](?!\d)|(?:{_CODES})\b)"
 )
+_IBAN = re.compile(r"(?<!\w)[A-Z]{2}\d\d(?:[A-Z0-9]{11,30}|(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,3})?)(?!\w)")
 _NUMERAL = re.compile(r"[+-]?\d{1,40}(?:\.\d{1,40})?")
 
 
@@ -70,9 +78,12 @@ class Proof:
 
     def __init__(self, texts: Iterable[str], names: frozenset[str] = frozenset()) -> None:
         """Prepare texts; `names` are keys of objects that need no proof."""
-        self._texts = [unicodedata.normalize("NFC", text) for text in texts]
+        self._whole = [unicodedata.normalize("NFC", text) for text in texts]
+        self._texts = [_IBAN.sub("|", text) for text in self._whole]
+        """Without account numbers: their groups are no words, and no amounts."""
         self._names = names
         self._found: set[Decimal] | None = None
+        self._moments: Moments | None = None
 
     def of(self, value: Any) -> bool:
         """Say whether the whole of a value stands in the texts: a list or an object by all that is in it."""
@@ -95,8 +106,8 @@ class Proof:
     @property
     def _numbers(self) -> set[Decimal]:
         if self._found is None:
-            written = (match["number"] for text in self._texts for match in _NUMBER.finditer(text))
-            self._found = {Decimal(number.replace(",", "")) for number in written if len(number) <= 80}
+            written = (match for text in self._texts for match in _NUMBER.finditer(text))
+            self._found = {_read(match) for match in written if len(match[0]) <= 80}
         return self._found
 
     def _holds(self, value: str) -> bool:
@@ -105,7 +116,12 @@ class Proof:
             return False
         if _NUMERAL.fullmatch(value) and _number(value) in self._numbers:
             return True
-        return any(_stands(form, text) for form in _forms(value) for text in self._texts)
+        texts = self._whole if _IBAN.search(value) else self._texts
+        if any(_stands(form, text) for form in _forms(value) for text in texts):
+            return True
+        if self._moments is None:
+            self._moments = Moments(self._texts)
+        return self._moments.hold(value)
 
 
 def _settled(tool: Tool, name: str, value: Any) -> bool:
@@ -149,8 +165,15 @@ def _number(text: str) -> Decimal | None:
         return None
 
 
+def _read(match: re.Match[str]) -> Decimal:
+    """Read a number: 1,234.56 or 1.234,56."""
+    if match["comma"]:
+        return Decimal(match["comma"].replace(".", "").replace(",", "."))
+    return Decimal(match["number"].replace(",", ""))
+
+
 def _forms(value: str) -> Iterable[str]:
-    """Yield the ways in which people write the same: a URL without its scheme, a path with `./` before it."""
+    """Yield the ways in which people write the same: a URL without its scheme, a path with `./`, an IBAN in groups."""
     yield value
     scheme, found, rest = value.partition("://")
     if found and scheme in ("http", "https"):
@@ -162,13 +185,18 @@ def _forms(value: str) -> Iterable[str]:
         yield value[2:]
     elif "/" in value and not value.startswith(("/", "~")):
         yield f"./{value}"
+    elif _IBAN.fullmatch(value):
+        plain = value.replace(" ", "")
+        yield plain
+        yield " ".join(plain[at : at + 4] for at in range(0, len(plain), 4))
 
 
 def _stands(value: str, text: str) -> bool:
     """Say whether a value stands in a text as a word of its own, not as a part of a longer one."""
     at = text.find(value)
     while at >= 0:
-        if _opens(text, at) and _closes(text, at + len(value)):
+        end = at + len(value)
+        if _opens(text, at) and _closes(text, end) and _fills(text, at, end):
             return True
         at = text.find(value, at + 1)
     return False
@@ -179,27 +207,43 @@ def _opens(text: str, at: int) -> bool:
         return True
     before = text[at - 1]
     if before in "#@":
-        return at == 1 or _edge(text[at - 2])
-    return _edge(before) and not _within_number(text, at - 1)
+        return at == 1 or _edge(text, at - 2)
+    return _edge(text, at - 1) and not _within(text, at - 1)
 
 
 def _closes(text: str, end: int) -> bool:
     if end == len(text):
         return True
-    if _edge(text[end]):
-        return not _within_number(text, end)
+    if _edge(text, end):
+        return not _within(text, end) or bool(_POSSESSIVE.match(text, end))
     if text[end] not in _ENDS:
         return False
     after = end + 1
     while after < len(text) and text[after] in _ENDS:
         after += 1
-    return after == len(text) or _edge(text[after])
+    return after == len(text) or _edge(text, after)
 
 
-def _edge(character: str) -> bool:
-    return character.isspace() or character in _EDGES
+def _fills(text: str, at: int, end: int) -> bool:
+    """Say whether a value is the whole of the path or the URL that it stands in: commas and brackets may be a part."""
+    begins, ends = at, end
+    while begins and not text[begins - 1].isspace():
+        begins -= 1
+    while ends < len(text) and not text[ends].isspace():
+        ends += 1
+    if "/" not in text[begins:ends]:
+        return True
+    before, after = text[begins:at], _POSSESSIVE.sub("", text[end:ends])
+    return (before.endswith("](") or not before.strip(_OPENING)) and not after.strip(_CLOSING)
 
 
-def _within_number(text: str, at: int) -> bool:
-    """Say whether a comma stands between two digits."""
-    return text[at] == "," and text[at - 1 : at].isdigit() and text[at + 1 : at + 2].isdigit()
+def _edge(text: str, at: int) -> bool:
+    return text[at].isspace() or text[at] in _EDGES
+
+
+def _within(text: str, at: int) -> bool:
+    """Say whether a comma stands between two digits, or an apostrophe between two letters."""
+    around = text[at - 1 : at] if at else "", text[at + 1 : at + 2]
+    if text[at] == ",":
+        return all(each.isdigit() for each in around)
+    return text[at] in _APOSTROPHES and all(each.isalnum() for each in around)

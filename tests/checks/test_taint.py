@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, time, timedelta
 from typing import Any
 
 import pytest
@@ -44,6 +45,33 @@ STANDS = [
     (20, "by 20%"),
     ("100", "Pay $100."),
     (10**30, f"The number {10**30}"),
+    (1000, "Pay GB29NWBK60161331926819 1000 euro"),
+    (98.7, "98,70 \u20ac"),
+    (1234.5, "1.234,50 \u20ac"),
+    (100, "Pay 100EUR"),
+    (100, "Pay EUR100."),
+    ("Ann", "It is Ann's."),
+    ("O'Brien", "Tell O'Brien!"),
+    ("GB29NWBK60161331926819", "to GB29 NWBK 6016 1331 9268 19, please"),
+    ("GB29 NWBK 6016 1331 9268 19", "to GB29NWBK60161331926819."),
+    ("https://x.com/a_(b)", "See https://x.com/a_(b)."),
+    ("https://x.com/a", "See [this](https://x.com/a), and go."),
+    ("https://x.com/a", "(https://x.com/a)"),
+    ("https://x.com/a", "https://x.com/a's page"),
+    ("https://x.com/a,b", "See https://x.com/a,b; go."),
+    ("2024-05-15", "on May 15th, 2024"),
+    ("2024-05-15", "the 15th of May 2024."),
+    ("2024-05-15", "on 15 Sept 2023 or Wed, 15 May 2024"),
+    ("2024-05-15", "am 15.5.2024"),
+    ("2024-05-15", "on 5/15/2024,"),
+    ("2024-05-05", "on 5/5/2024"),
+    ("2024-05-15 10:00", "On 2024-05-15 at 10:00."),
+    ("2024-05-15T10:00:00", "at 10am on May 15, 2024"),
+    ("2024-05-15 10:00", "2024-05-15T10:00"),
+    ("2024-05-15T10:00", "2024-05-15 10:00"),
+    ("14:30", "at 2:30 p.m."),
+    ("00:05", "at 12:05 am"),
+    ("10:00", "On 2024-05-15T10:00:00, please"),
     (["a@x.com", "b@x.com"], "To a@x.com and b@x.com."),
     ({"to": "a@x.com"}, 'to: a@x.com ("to")'),
 ]
@@ -64,6 +92,33 @@ FAILS = [
     ("/home/ann", "Delete /home/ann/a.txt"),
     ("ann/a.txt", "Delete /home/ann/a.txt"),
     ("https://x.com/evil", "See https://x.com"),
+    ("https://x.com/a", "See https://x.com/a,b"),
+    ("https://x.com/a_", "See https://x.com/a_(b)"),
+    ("evil.example", "https://x.com/?to=(evil.example)"),
+    ("reports/a", "Delete reports/a,b.txt"),
+    ("b.txt", "Delete reports/a,b.txt"),
+    ("docs", "See [docs](https://x.com/a)"),
+    ("neil@x.com", "Write to o'neil@x.com"),
+    ("Brien", "Tell O'Brien"),
+    ("O", "Tell O'Brien"),
+    ("Ann", "Ann'sx"),
+    (3704, "to DE89 3704 0044 0532 0130 00"),
+    ("3704", "to DE89 3704 0044 0532 0130 00"),
+    ("GB29 NWBK", "to GB29 NWBK 6016 1331 9268 19."),
+    ("2024-05-06", "on 5/6/2024"),
+    ("2024-06-05", "on 5/6/2024"),
+    ("2024-05-15", "on May 15"),
+    ("2024-02-30", "on 30.2.2024"),
+    ("2024-05-15", "1/5/15/2024"),
+    ("2024-05-15", "v15.5.2024"),
+    ("2024-05-15 10:00", "On 2024-05-15. Tomorrow at 10:00."),
+    ("2024-05-15 10:00", "On 2024-05-15 Ann comes at 10:00."),
+    ("2024-05-15 10:00", "On 2024-05-15"),
+    ("22:00", "at 10:00"),
+    ("10:00", "10 of them"),
+    (198.7, "198,7"),
+    (1.5, "1,500"),
+    (5, "5,10"),
     ("", "anything"),
     (" ", "any thing"),
     (100, "Pay 1000"),
@@ -119,6 +174,20 @@ def test_numbers_are_the_same_however_they_are_written(number: float):
     value = float(text) if isinstance(number, float) else number
     assert Proof([f"Pay {text} now."]).of(value)
     assert not Proof([f"Pay x{text} now, or {text}x."]).of(value)
+
+
+@given(
+    st.dates(min_value=date(1000, 1, 1), max_value=date(2999, 12, 30)),
+    st.times(),
+    st.sampled_from(["%d.%m.%Y", "%B %d, %Y", "%d %b %Y", "%Y-%m-%d"]),
+)
+def test_a_day_and_a_time_are_the_same_however_they_are_written(day: date, at: time, form: str):
+    at = at.replace(second=0, microsecond=0, tzinfo=None)
+    text = f"Meet on {day:{form}} at {at:%I:%M %p}."
+    assert Proof([text]).of(day.isoformat())
+    assert Proof([text]).of(f"{at:%H:%M}")
+    assert Proof([text]).of(f"{day} {at:%H:%M}")
+    assert not Proof([text]).of((day + timedelta(1)).isoformat())
 
 
 def tool(control: list[str] | None = None, required: tuple[str, ...] = ("to",)) -> Tool:

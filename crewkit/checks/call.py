@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from crewkit.checks.scope import Scope
-from crewkit.checks.taint import unproven
+from crewkit.checks.taint import controlled, unproven
 from crewkit.core.verdict import Allow, Ask, Deny, Verdict
 from crewkit.errors import ToolError
 from crewkit.tools.arguments import parse_arguments
@@ -26,6 +26,8 @@ class CallContext:
     """Texts that may be taken at their word: what the user and the crew's definition say."""
     calls: Mapping[str, int] = field(default_factory=dict[str, int])
     """How many calls were made before, by tool."""
+    repeated: bool = False
+    """A call of the same tool with the same control arguments was made before in this run."""
     cwd: Path | None = None
     """The folder that relative paths start from; the process's where left out."""
 
@@ -81,7 +83,17 @@ def judge(scope: Scope, tool: Tool, arguments: Data, context: CallContext) -> Ve
     question = f"May '{tool.name}' ({effects}) be called?"
     if grant.approval != "tainted":
         return Ask(question, grant.expires)
-    missing = unproven(tool, arguments, context.trusted)
-    if not missing:
-        return Allow()
-    return Ask(f"{question} Not from a trusted text: {', '.join(missing)}.", grant.expires)
+    if missing := unproven(tool, arguments, context.trusted):
+        return Ask(f"{question} Not from a trusted text: {', '.join(missing)}.", grant.expires)
+    if context.repeated and pays(tool):
+        return Ask(f"{question} It was before, with {_control(tool, arguments)}.", grant.expires)
+    return Allow()
+
+
+def pays(tool: Tool) -> bool:
+    """Say whether calling a tool twice pays twice: what the user said once goes through unasked once."""
+    return "financial" in tool.effects and not tool.idempotent
+
+
+def _control(tool: Tool, arguments: Data) -> str:
+    return ", ".join(f"{name}={value!r:.60}" for name, value in controlled(tool, arguments).items())

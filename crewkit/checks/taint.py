@@ -12,8 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, cast
 
+from crewkit.checks.constraint import complete
 from crewkit.checks.dates import Moments
 from crewkit.core.label import Label
+from crewkit.core.messages import canonical
 from crewkit.tools.tool import Tool
 
 Data = dict[str, Any]
@@ -46,25 +48,46 @@ def unproven(tool: Tool, arguments: Mapping[str, Any], texts: Sequence[str]) -> 
         arguments: Of the call, valid by the tool's schema.
         texts: What may be taken at its word.
     """
-    given = [name for name in (arguments if tool.control is None else tool.control) if name in arguments]
     proof = Proof(texts, _names(tool.parameters))
     return [
-        name for name in given if not _settled(tool, name, arguments[name]) and not proof.of(arguments[name])
+        name
+        for name, value in controlled(tool, arguments).items()
+        if not _settled(tool, name, value) and not proof.of(value)
     ]
+
+
+def controlled(tool: Tool, arguments: Mapping[str, Any]) -> Data:
+    """Return the control arguments of a call: those that decide where its effect lands."""
+    names = arguments if tool.control is None else tool.control
+    return {name: arguments[name] for name in names if name in arguments}
+
+
+def landing(tool: Tool, arguments: Mapping[str, Any]) -> str:
+    """Return where the effect of a call lands, the same for all ways to write it."""
+    return f"{tool.name} {canonical(_plain(controlled(tool, complete(arguments, tool))))}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return re.sub(r"^https?://|\s", "", unicodedata.normalize("NFKC", value)).casefold()
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_plain(each) for each in cast("list[Any]", value)]
+    return {k: _plain(v) for k, v in cast("Data", value).items()} if isinstance(value, dict) else value
 
 
 def origins(
     tool: Tool, arguments: Mapping[str, Any], texts: Iterable[tuple[str, Label]]
 ) -> dict[str, dict[str, Any]]:
     """Say for each control argument of a call where its value stands: {from, trusted}. For people; decides nothing."""
-    given = [name for name in (arguments if tool.control is None else tool.control) if name in arguments]
     known = sorted(texts, key=lambda text: not text[1].trusted)
     names = _names(tool.parameters)
     proofs = [(Proof([text], names), label) for text, label in known]
     found: dict[str, dict[str, Any]] = {}
-    for name in given:
-        label = next((label for proof, label in proofs if proof.of(arguments[name])), None)
-        if _settled(tool, name, arguments[name]):
+    for name, value in controlled(tool, arguments).items():
+        label = next((label for proof, label in proofs if proof.of(value)), None)
+        if _settled(tool, name, value):
             found[name] = {"from": "the tool's own default", "trusted": True}
         elif label is None:
             found[name] = {"from": "no text: the model's own words", "trusted": False}

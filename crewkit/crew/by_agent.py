@@ -13,9 +13,9 @@ from crewkit.agents.desk import Desk
 from crewkit.agents.lookback import look_back, pin_fact
 from crewkit.agents.loop import work
 from crewkit.agents.prompt import UPSTREAM_CHARS, assignment_text, question_text, shorten
-from crewkit.checks.call import CallContext, judge
+from crewkit.checks.call import CallContext, judge, pays
 from crewkit.checks.scope import Scope, granted
-from crewkit.checks.taint import Proof, origins
+from crewkit.checks.taint import Proof, landing, origins
 from crewkit.core.label import CREW, NOTHING, UNKNOWN, USER, Label, label_of, shown
 from crewkit.core.limits import AGENT_LIMITS, TASK_LIMITS, Meter
 from crewkit.core.messages import COORDINATOR, Message
@@ -113,7 +113,10 @@ class Worker:
         grant = self.scope.grant(tool.name)
         counters = {holder: f"{holder}: {tool.name}" for holder in grant.caps} if grant else {}
         made = {holder: counted.others(counter, wanted.path) for holder, counter in counters.items()}
-        verdict = judge(self.scope, tool, wanted.arguments, CallContext(conversation.trusted, made))
+        if pays(tool):
+            counters["paid"] = f"paid: {landing(tool, wanted.arguments)}"
+        repeated = pays(tool) and counted.others(counters["paid"], wanted.path) > 0
+        verdict = judge(self.scope, tool, wanted.arguments, CallContext(conversation.trusted, made, repeated))
         if isinstance(verdict, Allow | Ask):
             counted.take(counters.values(), wanted.path)
         return verdict

@@ -19,7 +19,8 @@ class Counted:
         return len(self._paths.get(counter, set()) - {path})
 
     def take(self, counters: Iterable[str], path: str) -> None:
-        """Let the call at a path count."""
+        """Let the call at a path count, and for nothing else."""
+        self.drop(path)
         names = list(counters)
         if names:
             self._counters[path] = names

@@ -165,6 +165,14 @@ def test_the_example_in_the_documentation_holds():
     )
 
 
+def test_what_was_paid_before_is_asked_about():
+    scope = Scope(Grant("pay", approval="tainted"))
+    context = CallContext(trusted=["Pay ann 20 euro."], repeated=True)
+    assert check_call(scope, pay, GOOD, context) == Ask(
+        "May 'pay' (financial) be called? It was before, with to='ann', amount=20."
+    )
+
+
 # Whatever comes
 
 

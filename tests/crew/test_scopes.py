@@ -228,6 +228,21 @@ async def test_what_the_user_said_goes_through_unasked_whatever_was_read(make_op
 
 
 @pytest.mark.parametrize(
+    "again",
+    [
+        {"to": "ann@x.com", "amount": 20},
+        {"to": "ann@x.com", "amount": 20.0, "note": "another"},
+        {"amount": 2e1, "to": "ann@x.com"},
+    ],
+)
+async def test_what_the_user_said_once_is_paid_unasked_once(make_options, decide, pay, paid, again):
+    first = call("pay", to="ann@x.com", amount=20)
+    result = await taken_over(make_options, pay, first, call("pay", **again))
+    assert (result.status, paid) == ("paused", [("ann@x.com", 20.0)])
+    assert (await taken_over(make_options, pay, [first, call("pay", **again)])).status == "paused"
+
+
+@pytest.mark.parametrize(
     "bad",
     [
         {"to": "eve@evil.example", "amount": 90},

@@ -131,7 +131,6 @@ class PostgresJournal(SqlJournal):
 
     def fork(self, origin: str, seq: int, run: str, crew: str, seg: str) -> Lease:
         """Make a new run that shares the events of another up to `seq`, and take its lease."""
-        self._check_origin(origin, seq)
         return self._make(run, crew, seg, origin, seq)
 
     def _make(self, run: str, crew: str, seg: str, origin: str = "", shared: int = 0) -> Lease:
@@ -140,8 +139,11 @@ class PostgresJournal(SqlJournal):
         values = (plain(crew), started, started, *me(seg), origin, shared, shared)
 
         def work(db: Connection) -> Lease:
+            _begin(db, durable=True)
+            if origin:  # whoever removes it waits, and then finds the fork
+                db.execute("SELECT 1 FROM runs WHERE run = %s FOR SHARE", (plain(origin),))
+                self._check_origin(origin, shared)
             with db.pipeline():
-                _begin(db, durable=True)
                 db.execute(
                     "INSERT INTO runs (run, crew, status, started, updated, pid, host, seg, origin, origin_seq, seq,"
                     " epoch) VALUES (%s, %s, 'running', %s, %s, %s, %s, %s, %s, %s, %s, 0) ON CONFLICT DO NOTHING",

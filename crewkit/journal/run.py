@@ -337,11 +337,13 @@ class Run:
             costly: The result is safe from a loss of power before anything follows from it.
             approval: Id of the decision that allows it. The intent uses it up: it is one event, unique in the run.
 
+        The intent of what is not repeatable is unique in the run, whatever became of leases: of two executors one acts.
+
         Raises:
             ReplayError: The journal holds another request at this path.
             Denied: The approval was used already.
-            UnknownOutcome: It was begun, is not repeatable, and nobody knows how it ended: a process died, or
-                `do` raised `LostOutcome`.
+            UnknownOutcome: It was begun, is not repeatable, and nobody knows how it ended: a process died, `do`
+                raised `LostOutcome`, or another executor began it just now.
         """
         index = self._tasks.setdefault(task, _TaskIndex())
         attempt, begun = index.attempts.get(path, (self.forgotten(path), None))
@@ -357,11 +359,10 @@ class Run:
         attempt += 1
         intent = {**intent, "approval": approval} if approval else intent
         index.attempts[path] = (attempt, intent)
-        # What may be done again is the same effect each time: its approval is used up by the first.
-        key = f"used:{approval}" if approval and not (repeatable and attempt > 1) else None
+        key = _unique(path, attempt, approval, repeatable=repeatable)
         self.record(f"{kind}.started", path, intent, task=task, agent=agent, attempt=attempt, key=key)
-        if key or not repeatable:
-            await self._commit_intent(approval if key else "", task)
+        if key:
+            await self._commit_intent(path, attempt, approval, task)
         elif costly:
             self.flush()
         try:
@@ -382,10 +383,14 @@ class Run:
             await self.commit(durable=True)
         return result
 
-    async def _commit_intent(self, approval: str, task: str) -> None:
+    async def _commit_intent(self, path: str, attempt: int, approval: str, task: str) -> None:
+        """Wait until an intent is on disk; refuse to act on one that somebody else recorded first."""
         appended = await self.commit(durable=True)
-        if approval and not any(event.data.get("approval") == approval for event in appended):
+        if any(e.path == path and e.attempt == attempt and e.type.endswith(".started") for e in appended):
+            return
+        if approval:
             raise Denied(f"The approval {approval} was used already.", run_id=self.id, task=task)
+        raise UnknownOutcome(path, attempt)
 
     def answer(
         self, path: str, kind: str, result: Data, *, task: str, agent: str, attempt: int | None = None
@@ -690,6 +695,14 @@ class Run:
 
 def _seq(event: Event) -> int:
     return event.seq
+
+
+def _unique(path: str, attempt: int, approval: str, *, repeatable: bool) -> str | None:
+    """Return the key under which an intent is one event in the run; `None` where it may be several."""
+    if not repeatable:
+        return f"used:{approval}" if approval else f"begun:{path}:{attempt}"
+    # What may be done again is the same effect each time: its approval is used up by the first.
+    return f"used:{approval}" if approval and attempt == 1 else None
 
 
 def _failure(error: Exception) -> Data:

@@ -219,10 +219,14 @@ class SqlJournal(ABC):
         return [_line(row, alive=row[0] in held) for row in rows]
 
     def _unshared(self, run: str) -> None:
-        """Refuse to change a run that others share events of."""
-        forks = [
-            fork for (fork,) in self._all("SELECT run FROM runs WHERE origin = ? ORDER BY run", plain(run))
-        ]
+        """Refuse to change a run that others share events of.
+
+        Called in the transaction that changes it: a fork locks its origin.
+        """
+        rows = self._all("SELECT run, seq > origin_seq FROM runs WHERE origin = ? ORDER BY run", plain(run))
+        begun = {fork for fork, own in rows if own}
+        # Of a fork whose process died before its first event nobody knows.
+        forks = sorted(begun | self._held_of([fork for fork, own in rows if not own]))
         if forks:
             more = " and more" if forks[3:] else ""
             raise InputError(
@@ -252,7 +256,7 @@ class SqlJournal(ABC):
         return [run for (run,) in rows]
 
     def _check_origin(self, origin: str, seq: int) -> None:
-        """Refuse to fork a run where it has no events."""
+        """Refuse to fork a run where it has no events; called in the transaction that makes the fork."""
         last = self.last(origin) or self._unknown(origin)
         if not 0 < seq <= last:
             raise InputError(f"Run {origin} has the events 1 to {last}: it cannot be forked after {seq}.")

@@ -77,7 +77,6 @@ class SqliteJournal(SqlJournal):
 
     def fork(self, origin: str, seq: int, run: str, crew: str, seg: str) -> Lease:
         """Make a new run that shares the events of another up to `seq`, and take its lease."""
-        self._check_origin(origin, seq)
         return self._make(run, crew, seg, origin, seq)
 
     def _make(self, run: str, crew: str, seg: str, origin: str = "", shared: int = 0) -> Lease:
@@ -87,6 +86,8 @@ class SqliteJournal(SqlJournal):
         row = (run, plain(crew), started, started, shared, *me(seg), origin, shared)
         try:
             with self._db.transaction() as db:
+                if origin:
+                    self._check_origin(origin, shared)
                 made = db.execute(
                     "INSERT INTO runs (run, crew, status, started, updated, seq, epoch, held, pid, host, seg, origin,"
                     " origin_seq) VALUES (?, ?, 'running', ?, ?, ?, 1, 1, ?, ?, ?, ?, ?) ON CONFLICT (run) DO UPDATE"

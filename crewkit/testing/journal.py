@@ -400,6 +400,54 @@ class JournalConformance:
         assert [event.data.get("text") for event in journal.events("r-1")] == [None, 3]
         other.close()
 
+    def test_a_fork_that_came_to_nothing_does_not_hold_its_origin(
+        self, journal: Journal, reopen: Reopen
+    ) -> None:
+        """Its process died before the first event: nobody could name it to remove it."""
+        lease = journal.begin("r-1", "c", "s")
+        journal.append([Write("r-1", [started()], lease.epoch)])
+        journal.release(lease)
+        other = reopen()
+        fork = other.fork("r-1", 1, "r-2", "c", "s")
+        with pytest.raises(InputError, match="r-2"):
+            journal.remove("r-1")
+        other.release(fork)
+        journal.remove("r-1")
+        assert journal.runs() == []
+        with pytest.raises(InputError, match="r-1"):
+            other.fork("r-1", 1, "r-2", "c", "s")
+        other.close()
+
+    def test_a_run_is_forked_or_removed_and_never_both(self, journal: Journal, reopen: Reopen) -> None:
+        """Whoever comes second is refused."""
+        other = reopen()
+
+        def fork(run: str) -> bool:
+            try:
+                lease = journal.fork(run, 2, f"{run}-fork", "c", "s")
+            except InputError:
+                return False
+            journal.append([Write(lease.run, [note("own")], lease.epoch)])
+            journal.release(lease)
+            return True
+
+        def remove(run: str) -> bool:
+            try:
+                other.remove(run)
+            except InputError:
+                return False
+            return True
+
+        with ThreadPoolExecutor(2) as pool:
+            for run in (f"r-{n}" for n in range(20)):
+                lease = journal.begin(run, "c", "s")
+                journal.append([Write(run, [started(), note(2)], lease.epoch)])
+                journal.release(lease)
+                forked, removed = pool.submit(fork, run), pool.submit(remove, run)
+                assert forked.result() != removed.result()
+                assert len(list(journal.events(f"{run}-fork"))) == (3 if forked.result() else 0)
+        other.close()
+
     def test_the_data_of_a_run_can_be_rewritten(self, journal: Journal) -> None:
         """Its own events' alone, and its size with it."""
         lease = journal.begin("r-1", "c", "s")

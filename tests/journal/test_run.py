@@ -10,7 +10,7 @@ import pytest
 
 from crewkit.core.events import Draft, Event
 from crewkit.core.messages import ChatMessage
-from crewkit.errors import JournalError, ReplayError
+from crewkit.errors import Denied, JournalError, ReplayError
 from crewkit.journal.base import Write
 from crewkit.journal.redact import Redactor
 from crewkit.journal.run import LostOutcome, Run, UnknownOutcome, Waiting, new_run_id
@@ -139,6 +139,27 @@ async def test_a_lost_outcome_is_unknown_here_and_in_the_next_process(reopen: Op
     assert held(run)[-1].data["failed"] == {"type": "LostOutcome", "message": "no answer within 5 seconds"}
     with pytest.raises(UnknownOutcome):
         await tool_step(reopen(), never)
+
+
+@pytest.mark.parametrize("approval", ["", "a-1"])
+async def test_of_two_executors_of_an_effect_one_acts(reopen: Open, approval: str):
+    acted: list[int] = []
+
+    async def do(attempt: int) -> Any:
+        acted.append(attempt)
+        return {}
+
+    one = reopen()
+    await one.commit()
+    other = Run(one._writer, one._lease, history=held(one))
+    given = {"approval": approval, "repeatable": False}
+    outcomes = await asyncio.gather(
+        *(run.step("t/1/tool:0", "tool", INTENT, do, task="t", **given) for run in (one, other)),
+        return_exceptions=True,
+    )
+    assert acted == [1]
+    assert {type(outcome) for outcome in outcomes} == {dict, Denied if approval else UnknownOutcome}
+    assert types(one).count("tool.started") == types(one).count("tool.finished") == 1
 
 
 async def test_a_known_failure_is_recorded_and_may_be_tried_again(reopen: Open):

@@ -28,6 +28,7 @@ from crewkit.journal.base import Journal, Lease, Write
 from crewkit.journal.postgres import PostgresJournal
 from crewkit.journal.read import pending
 from crewkit.journal.sqlite import SqliteJournal
+from crewkit.journal.tell import tell_event
 from crewkit.models.base import Request, request_fingerprint
 from crewkit.models.scripted import Line, ScriptedModel, call
 
@@ -139,6 +140,18 @@ def make_crew(log: Log, pace: float) -> Crew:
         model=script([call("send", text="a"), call("send", text="b")], "Done."),
     )
 
+    async def redo(request: Request) -> Line:
+        log.add("model", request_fingerprint(request))
+        await asyncio.sleep(pace)
+        again = "again" in request.messages[1].content
+        if len(request.messages) == 2:
+            return call("book", day="Sunday" if again else "Saturday")
+        return "better" if again else "bad"
+
+    looper = Agent(
+        "Looper", "Improve.", tools=[book], scope=Scope(Grant("book", "never")), model=ScriptedModel(redo)
+    )
+
     notes = Task("notes", "Find notes on {topic}.", agent=finder)
     facts = Task("facts", "Get facts.", agent=asker, output_type=Summary)
     price = Task("price", "Find the price.", agent=pricer, guardrails=[has_a_figure])
@@ -150,10 +163,12 @@ def make_crew(log: Log, pace: float) -> Crew:
     )
     nested = Task("nested", do=inner, needs=[merged])
     letter = Task("letter", "Send it.", agent=clerk, needs=[merged])
+    looped = Task("looped", "Improve it.", agent=looper, until="looped == 'better'")
+    signed = Task("signed", wait_for="signed", output_type=int, until="signed > 1")
     editor = Agent("Editor", "Edit.", model=script("all"))
-    final = Task("final", "Sum up.", agent=editor, needs=[nested, letter], human_input=True)
+    final = Task("final", "Sum up.", agent=editor, needs=[nested, letter, looped, signed], human_input=True)
     return Crew(
-        [notes, facts, price, merged, nested, letter, final],
+        [notes, facts, price, merged, nested, letter, looped, signed, final],
         agents=[expert],
         inputs=["topic"],
         name="killed",
@@ -198,7 +213,9 @@ class Dying:
 
 
 def decide(journal: Journal, run: str, log: Log) -> None:
-    """Approve what waits; an effect that may have happened is looked up where it would have."""
+    """Approve what waits, and say what is waited for; an effect that may have happened is looked up where it would."""
+    for reading in (1, 2):  # the loop takes one in each of its iterations
+        tell_event(journal, run, "signed", reading, "a test", id=f"signed-{reading}")
     for question in pending(journal.events(run)):
         happened = question.kind == "unknown" and log.holds(question.path.removesuffix("/ask"))
         decision, note = ("deny", "it has happened") if happened else ("approve", "")

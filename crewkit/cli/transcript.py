@@ -246,13 +246,28 @@ class Transcript:
         who = f"{node.agent}, " if "/tool:" in node.path else ""
         yield Line([(f"{who}{node.title}", "bold"), ("  ", ""), (_cost_of(answered), "dim")], indent)
         yield from self._told(node, indent + 1)
+        summary = next((child for child in node.children if child.title == "summary"), None)
+        if summary:
+            yield from self._summary(summary, indent + 1)
         if model:
             yield from self._model(model, indent + 1)
         if decision := node.decision:
             yield from self._decision(decision, indent + 1)
         yield from self._others(node, indent + 1)
-        rest = [child for child in node.children if child.kind != "model"]
+        rest = [child for child in node.children if child is not summary and child.kind != "model"]
         yield from self._children(Node(node.path, "turn", children=rest), indent + 1)
+
+    def _summary(self, node: Node, indent: int) -> Iterator[Line]:
+        """Show what stands from now on for the oldest messages of the conversation, and what it cost."""
+        yield from self._others(node, indent)
+        answered, written = node.data("model.finished"), node.data("message.recorded")
+        failed = str(_object(answered.get("failed")).get("message") or "")
+        by = _cost_of(answered) or "sentences taken from them, no model"
+        yield from _labelled(
+            "summarised", f"{count(len(written.get('compressed_from') or ()), 'message')} · {by}", indent
+        )
+        yield from _labelled("failed", failed, indent, "yellow")
+        yield from self._content(str(written.get("content") or ""), indent)
 
     def _model(self, node: Node, indent: int) -> Iterator[Line]:
         for attempt in node.attempts:

@@ -266,3 +266,33 @@ def test_without_content_figures_and_decisions_are_left(kept, invoke):
         assert said not in shown
     assert 'decided    search(query="tides")' in shown
     assert "1,200 tokens in" in shown
+
+
+def test_a_summary_is_shown_with_its_text_and_its_cost(folder, invoke):
+    (folder / "long.py").write_text(
+        """
+from crewkit import Agent, Crew, Task, Window, tool
+from crewkit.testing import ScriptedModel, call
+
+@tool(effects="read", trusted=True)
+def look(place: int) -> str:
+    "Look at a place."
+    return f"Place {place} is Rome."
+
+def say(request):
+    return call("look", place=request.turn) if request.turn < 9 else "Done."
+
+cheap = ScriptedModel(["Rome was looked at."] * 9)
+for name, model in {"by_model": cheap, "by_sentences": None}.items():
+    agent = Agent("Walker", "Look.", tools=[look], model=ScriptedModel(say), window=Window(14, every=10, model=model))
+    globals()[name] = Crew([Task("walk", "Look.", agent=agent)], name=name)
+"""
+    )
+    assert invoke("run", "long.py:by_model").exit_code == 0
+    shown = invoke("show", "@last").output
+    assert "summarised 12 messages · scripted · " in shown
+    assert "      | Rome was looked at.\n" in shown
+    assert invoke("run", "long.py:by_sentences").exit_code == 0
+    shown = invoke("show", "@last").output
+    assert "summarised 12 messages · sentences taken from them, no model\n" in shown
+    assert "      | look(place=2): Place 2 is Rome.\n" in shown

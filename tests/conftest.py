@@ -17,6 +17,7 @@ from crewkit.journal.base import Journal, Write
 from crewkit.journal.decide import decide as answer
 from crewkit.journal.decide import questions
 from crewkit.journal.sqlite import SqliteJournal
+from crewkit.journal.tell import tell_agents, tell_event
 from crewkit.memory.semantic import SemanticMemory
 from crewkit.testing.postgres import PostgresServer
 
@@ -84,10 +85,9 @@ def decide_all(journal: Journal, run: str, decision: str, note: str, only: str) 
     return [event.data["id"] for event in waiting]
 
 
-def _launch() -> Any:
-    """Load the crew beside this file."""
-    place = Path(__file__).with_name("launch.py")
-    spec = importlib.util.spec_from_file_location("launch", place)
+def _beside(name: str) -> Any:
+    """Load a module beside this file."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -102,13 +102,28 @@ def launched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SqliteJ
     with SqliteJournal(home / "journal.db") as journal:
         memory = SemanticMemory(home / "memory", embedder=None)
         options = Options(journal=journal, environ={}, memory=memory, target="launch.py")
-        crew = _launch().crew()
+        crew = _beside("launch").crew()
         paused = asyncio.run(crew.run({"product": "the seal pump"}, options))
         assert paused.status == "paused"
         [question] = questions(journal, paused.run_id)
         answer(journal, question, "approve", "Only on the news channel.")
         assert asyncio.run(crew.resume(paused.run_id, options)).status == "completed"
         yield journal, paused.run_id
+
+
+@pytest.fixture(scope="session")
+def rescued(tmp_path_factory: pytest.TempPathFactory) -> list[Event]:
+    """The events of a run of the rescue crew that waited for an event and was told something."""
+    home = tmp_path_factory.mktemp("rescue")
+    with SqliteJournal(home / "journal.db") as journal:
+        options = Options(journal=journal, environ={}, target="rescue.py")
+        crew = _beside("rescue").crew()
+        paused = asyncio.run(crew.run({}, options))
+        assert paused.status == "paused", paused.why
+        tell_event(journal, paused.run_id, "contract_signed", {"by": "Ann"}, by="Ann")
+        tell_agents(journal, paused.run_id, "Keep it short.", by="Ann")
+        assert asyncio.run(crew.resume(paused.run_id, options)).status == "completed"
+        return list(journal.events(paused.run_id))
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ def timeline_lines(root: Node, width: int, *, task: str = "") -> Iterator[list[S
         yield [(name + " " * (names - cells(name)) + "  ", style), *bars, (_figures(node, times), "dim")]
     kinds = {bar.kind for node, _ in rows for bar in times.bars[node.path]}
     said = {
-        "wait": "waits for a person",
+        "wait": "waits for a person, an event or a time",
         "pause": "no process",
         "retry": "before another try",
         "failed": "failed",
@@ -72,7 +72,7 @@ def _rows(node: Node, task: str, depth: int = 0) -> Iterator[tuple[Node, int]]:
         if (
             child.kind == "task"
             if not task
-            else inside and child.kind in ("task", "turn", "tool", "ask", "iteration")
+            else inside and child.kind in ("task", "turn", "tool", "ask", "wait", "iteration", "fallback")
         ):
             yield child, depth
             yield from _rows(child, task, depth + 1)
@@ -82,6 +82,9 @@ def _rows(node: Node, task: str, depth: int = 0) -> Iterator[tuple[Node, int]]:
 
 def _name(node: Node, depth: int) -> str:
     name = node.path.rpartition("/")[2] if node.kind == "task" else node.title
+    name = (
+        f"fallback: {name}" if node.kind == "fallback" else f"waits {name}" if node.kind == "wait" else name
+    )
     return "  " * depth + one_line(name)
 
 

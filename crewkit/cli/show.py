@@ -12,10 +12,11 @@ import click
 
 from crewkit.cli.common import complete_run, echo_json, examples, opened_journal, say, say_spans
 from crewkit.cli.group import colour
+from crewkit.cli.lines import Line
 from crewkit.cli.overview import decision_lines, timeline_lines
 from crewkit.cli.progress import Progress
 from crewkit.cli.text import one_line, safe
-from crewkit.cli.transcript import Line, Transcript, only
+from crewkit.cli.transcript import Transcript, only
 from crewkit.core.events import Event, enclosing
 from crewkit.errors import InputError, did_you_mean
 from crewkit.journal.follow import follow

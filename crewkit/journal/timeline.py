@@ -14,11 +14,12 @@ from crewkit.core.events import Event
 from crewkit.journal.tree import Node
 
 Kind = Literal["work", "running", "failed", "interrupted", "retry", "wait", "pause"]
-"""`retry`: before a call is tried again; `wait`: for a person; `pause`: no process has the run in hand."""
+"""`retry`: before a call is tried again; `wait`: for a person, an event or a time; `pause`: no process has the run in
+hand."""
 
 _OUTSIDE = ("approval.decided", "run.signal")
 """What other processes append: no sign that the run is being worked on."""
-_LEAVES = ("model", "tool", "recall", "ask")
+_LEAVES = ("model", "tool", "recall", "summary", "ask")
 _SHARE = 0.15
 """An idle stretch longer than this part of the busy time is folded."""
 _SHORTEST = 2.0
@@ -145,7 +146,7 @@ Extents = dict[str, tuple[float, float]]
 
 
 def _place(node: Node, clock: _Clock, bars: dict[str, list[Bar]]) -> tuple[Extents, list[Bar]]:
-    """Give a node and all below it their bars; return by process when it was at work, and its waits for people."""
+    """Give a node and all below it their bars; return by process when it was at work, and its waits."""
     extents = _extents((e.seg, clock.at(e)) for e in node.events if e.type not in _OUTSIDE)
     waits: list[Bar] = []
     for child in node.children:
@@ -154,8 +155,8 @@ def _place(node: Node, clock: _Clock, bars: dict[str, list[Bar]]) -> tuple[Exten
             mine = extents.get(seg, (start, end))
             extents[seg] = (min(mine[0], start), max(mine[1], end))
         waits += waited
-    if node.kind == "ask":
-        waits = bars[node.path] = _asked(node, clock)
+    if node.kind in ("ask", "wait"):
+        waits = bars[node.path] = _waited(node, clock)
     elif node.attempts:
         bars[node.path] = _tried(node, clock)
     else:
@@ -163,13 +164,13 @@ def _place(node: Node, clock: _Clock, bars: dict[str, list[Bar]]) -> tuple[Exten
     return extents, waits
 
 
-def _asked(node: Node, clock: _Clock) -> list[Bar]:
+def _waited(node: Node, clock: _Clock) -> list[Bar]:
     bars: list[Bar] = []
     asked: Event | None = None
     for event in node.events:
-        if event.type == "approval.requested":
+        if event.type in ("approval.requested", "wait.started"):
             asked = event
-        elif event.type == "approval.decided" and asked:
+        elif event.type in ("approval.decided", "wait.finished") and asked:
             bars.append(Bar(clock.at(asked), clock.at(event), "wait"))
             asked = None
     return [*bars, Bar(clock.at(asked), clock.end, "wait")] if asked else bars

@@ -13,6 +13,8 @@ from crewkit.journal.read import Totals, as_object, as_text, ending, outcome, to
 
 Data = dict[str, Any]
 
+_OF_TASKS = ("task.started", "task.finished", "task.left")
+
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
@@ -33,7 +35,8 @@ class Node:
 
     path: str
     kind: str
-    """run, task, iteration (from the second), turn, model, tool, recall, ask, inbox, offer, wait or step."""
+    """run, task, iteration (from the second), fallback (who tries where an answer was not accepted), turn, model, tool,
+    recall, summary (of a conversation's oldest messages), ask, inbox, offer, wait or step."""
     title: str = ""
     status: str = ""
     """running, paused, waiting (for a person), interrupted, completed, failed, skipped, a tool's outcome, or
@@ -44,7 +47,7 @@ class Node:
     """Its own, without its children's."""
     children: list[Node] = field(default_factory=list["Node"])
     attempts: list[Attempt] = field(default_factory=list[Attempt])
-    """Of a model or tool step: the tries, the newest last."""
+    """Of a call of a model or a tool: the tries, the newest last."""
 
     def walk(self) -> Iterator[Node]:
         """Yield this node and all below it, in order."""
@@ -131,15 +134,18 @@ def _node(nodes: dict[str, Node], path: str) -> Node:
     node = nodes.get(path)
     if node is None:
         segment = path.rpartition("/")[2]
-        node = nodes[path] = Node(path, _kind(segment), title=segment)
-        _node(nodes, enclosing(path)).children.append(node)
+        node = nodes[path] = Node(path, _kind(path), title=segment)
+        _node(nodes, enclosing(path).removesuffix("/0")).children.append(node)
     return node
 
 
-def _kind(segment: str) -> str:
-    head = segment.partition(":")[0]
-    if head in ("model", "tool", "recall", "ask", "inbox", "offer", "wait"):
+def _kind(path: str) -> str:
+    segment = path.rpartition("/")[2]
+    head, numbered, _ = segment.partition(":")
+    if head in ("model", "tool", "recall", "summary", "ask", "inbox", "offer", "wait"):
         return head
+    if head == "fallback":
+        return "fallback" if numbered else "tool"
     if "#" in segment:
         return "iteration"
     return "turn" if segment.isdigit() else "step"
@@ -152,7 +158,7 @@ def _settle(node: Node, seg: str) -> None:
         node: The node.
         seg: The process that carries the run on; empty: none does.
     """
-    if node.path and any(event.type.startswith("task.") for event in node.events):
+    if node.path and any(event.type in _OF_TASKS for event in node.events):
         node.kind = "task"
     if node.kind == "run":
         stands = ending(node.events).status
@@ -164,8 +170,12 @@ def _settle(node: Node, seg: str) -> None:
     match node.kind:
         case "run":
             _mark_paused(node)
-        case "model" | "tool":
+        case "model" | "tool" | "summary":
             _settle_step(node, seg)
+        case "fallback":
+            node.agent = as_text(node.data("agent.started"), "role") or node.agent
+            node.title = as_text(node.data("task.escalated"), "to") or node.title
+            node.status = _status_of_children(node) or "completed"
         case "task":
             node.status = _task_status(node, seg)
         case "wait":
@@ -195,6 +205,8 @@ def _settle_step(node: Node, seg: str) -> None:
     node.status = node.attempts[-1].status if node.attempts else _status_of_children(node) or "waiting"
     if waiting := next((child for child in node.children if child.status == "waiting"), None):
         node.status = waiting.status
+    if node.kind == "summary" and not node.attempts:
+        node.status = "completed"  # of sentences, without a model
     types = ("tool.started", "tool.checked", "tool.finished", "model.finished", "model.started")
     data = node.data(*types)
     node.title = as_text(data, "tool") or as_text(data, "model") or node.title
@@ -231,5 +243,5 @@ def _mark_paused(root: Node) -> None:
     """What a pause cut short was not interrupted by an accident."""
     if root.status == "paused":
         for node in root.walk():
-            if node.status == "interrupted" and node.kind in ("task", "turn", "iteration"):
+            if node.status == "interrupted" and node.kind in ("task", "turn", "iteration", "fallback"):
                 node.status = "paused"

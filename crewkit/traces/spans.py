@@ -89,7 +89,9 @@ class _Maker:
             "run": self._run,
             "task": self._task,
             "iteration": self._part,
+            "fallback": self._fallback,
             "model": self._model,
+            "summary": self._model,
             "tool": self._tool,
             "ask": self._ask,
         }
@@ -136,6 +138,10 @@ class _Maker:
 
     def _part(self, node: Node, parent: str) -> Iterator[Span]:
         yield self._span(node, parent, node.title, names.CHAIN_KIND, {names.STATUS: node.status})
+
+    def _fallback(self, node: Node, parent: str) -> Iterator[Span]:
+        attributes: dict[str, Value] = {names.OPERATION: names.INVOKE_AGENT, names.AGENT: node.agent}
+        yield self._span(node, parent, f"{names.INVOKE_AGENT} {node.title}", names.AGENT_KIND, attributes)
 
     def _model(self, node: Node, parent: str) -> Iterator[Span]:
         for attempt in node.attempts:

@@ -160,7 +160,7 @@ def _collect(
     used, bad = Totals(), 0
     for event in node.events:
         used.add(event)
-    if node.kind in ("model", "tool"):
+    if node.kind in ("model", "summary", "tool"):
         bad += node.status in BAD
     if node.kind == "tool":
         used.tools.clear()
@@ -251,7 +251,7 @@ def _went_wrong(node: Node) -> bool:
         return True
     # What was put right afterwards is not what it failed at: of turns and iterations, only the last.
     last = max(node.children, key=_begun, default=None)
-    return last is not None and node.kind in ("turn", "iteration", "step") and _went_wrong(last)
+    return last is not None and node.kind in ("turn", "iteration", "fallback", "step") and _went_wrong(last)
 
 
 def _shortened(value: Any, at: list[str | int], cut: list[tuple[list[str | int], int]]) -> Any:

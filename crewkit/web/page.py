@@ -19,6 +19,7 @@ _SCRIPTS = (
     "outline.js",
     "blocks.js",
     "calls.js",
+    "happened.js",
     "overview.js",
     "panels.js",
     "transcript.js",

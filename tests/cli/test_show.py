@@ -6,8 +6,9 @@ from inline_snapshot import snapshot
 from rich.console import Console
 
 from crewkit.cli.group import serve
+from crewkit.cli.lines import Line
 from crewkit.cli.show import drawn
-from crewkit.cli.transcript import Line
+from crewkit.cli.transcript import Transcript
 from crewkit.core.events import Draft
 
 
@@ -55,6 +56,33 @@ history
   09:00:00  started by pid 7 on ada
   09:00:17  finished: failed. Task 'draft' failed.
 """)
+
+
+def test_what_a_run_went_through_is_told_where_it_happened(rescued):
+    text = "\n".join(
+        f"{'  ' * line.indent}{''.join(said for said, _ in line.spans)}"
+        for line in Transcript(rescued, alive=False)
+    )
+    for told in (
+        'table(name="T1") → ok · 14 characters · kept from rates/1/tool:1,',
+        'rates(day="Monday") → ok · 16 characters · stale, kept from rates/1/tool:0,',
+        'called instead\n      archive(path="/x") → ok',
+        "withheld   fetch: breaker, it failed 2 times within 600 seconds",
+        "the circuit of fetch is open until ",
+        "summarised 11 messages · cheap/summariser · 223 tokens in, 7 out",
+        "escalated  to Senior",
+        "waits      for the event 'contract_signed', since",
+        "came       told by Ann",
+        "inbox      Ann: Keep it short.",
+        "event 'contract_signed' told by Ann",
+    ):
+        assert told in text
+    order = [
+        text.index(told)
+        for told in ("      One\n", "revise: Two words", "Answer again", "turn 11 ", "Three words")
+    ]
+    assert order == sorted(order), "what was sent back stands after the answer that it was said of"
+    assert "interrupted" not in text
 
 
 def test_json_is_exactly_the_events(kept, invoke):

@@ -136,3 +136,19 @@ def test_the_standard_variables_are_heard():
     assert endpoint({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318/"}) == "http://c:4318/v1/traces"
     assert endpoint({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c/x"}) == "http://c/x"
     assert endpoint({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c/x"}, "http://d") == "http://d/v1/traces"
+
+
+def test_what_summaries_cost_and_who_tried_next_are_spans_too(rescued):
+    made = spans(rescued)
+    usage = [
+        event.data["usage"] for event in rescued if "usage" in event.data and event.type == "model.finished"
+    ]
+    spent = sum(each["input_tokens"] + each["output_tokens"] for each in usage)
+    assert sum(span.attributes.get(names.TOTAL_TOKENS, 0) for span in made) == spent
+    by_id = {span.id: span for span in made}
+    path = {span.attributes[names.PATH]: span for span in made}
+    assert path["rates/6/summary"].attributes[names.RESPONSE_MODEL] == "cheap/summariser"
+    assert path["rates/2/tool:1/fallback"].attributes[names.TOOL] == "archive"
+    assert by_id[path["rates/fallback:1/1/model"].parent].name == "invoke_agent Senior"
+    assert [span.name for span in made if not span.parent] == ["invoke_workflow rescue"]
+    assert all(span.parent in by_id for span in made if span.parent)

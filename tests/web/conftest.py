@@ -21,11 +21,11 @@ FLAGS = [
 
 
 @pytest.fixture(scope="module")
-def browser(launched: object) -> Iterator[Any]:
+def browser(launched: object, rescued: object) -> Iterator[Any]:
     """Debian's chromium, driven by Playwright.
 
     While it is open an event loop runs in this thread, so it is closed before other modules' tests, and opened after
-    the run that needs a loop of its own.
+    the runs that need a loop of their own.
     """
     program = shutil.which("chromium")
     if program is None:

@@ -195,6 +195,31 @@ def test_who_decided_when_and_with_which_words(open_run, events):
     assert seen.page.locator(".bar.wait").count() > 0
 
 
+def test_what_a_run_went_through_is_told_and_nothing_of_it_raw(open_run, rescued):
+    seen = open_run(rescued, "#/rates/3")
+    assert "kept" not in seen.text('[data-path="rates/1/tool:0"] .block-head')
+    assert "stale" in seen.text('[data-path="rates/3/tool:1"] .block-head')
+    assert "instead of" in seen.text('[data-path="rates/3/tool:0/fallback"]')
+    seen = open_run(rescued, "#/rates/6/summary")
+    assert "11 oldest messages summarised cheap/summariser" in seen.text("details.summary summary").replace(
+        "\n", " "
+    )
+    seen = open_run(rescued, "#/rates/fallback:1")
+    assert "Escalated to Senior" in seen.text('[data-path="rates/fallback:1"]')
+    assert "interrupted" not in seen.text("main")
+    seen = open_run(rescued, "#/signed/wait")
+    assert "for the event contract_signed" in seen.text('[data-path="signed/wait"]')
+    seen = open_run(rescued, "#/filing/1")
+    assert "Ann: Keep it short." in seen.text('[data-path="filing/1"] .inbox')
+    seen = open_run(rescued)
+    history = seen.text(".history")
+    assert "The circuit of fetch is open" in history
+    assert "event “contract_signed” told by Ann" in history
+    seen.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert seen.page.locator(".unknown code").count() == 0, "no event is shown as JSON"
+    assert seen.complaints == []
+
+
 def test_the_keyboard_alone_reaches_everything(open_run, events):
     seen = open_run(events)
     page = seen.page

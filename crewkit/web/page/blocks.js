@@ -1,12 +1,5 @@
 // The transcript's blocks: a task, a turn, a call. Each is made of one node and its steps.
 
-const KNOWN = new Set([
-  "run.started", "run.resumed", "run.forked", "run.paused", "run.finished", "run.signal", "task.started", "task.finished",
-  "iteration.started", "iteration.finished", "agent.started", "agent.finished", "message.recorded", "round.closed", "model.started",
-  "model.finished", "decision.made", "tool.checked", "tool.started", "tool.finished", "guardrail.checked", "condition.checked",
-  "approval.requested", "approval.decided", "memory.searched", "memory.written", "retry.scheduled", "limit.exceeded", "note",
-]);
-
 function figures(run, node) {
   const [input = 0, output = 0, usd = 0, unpriced = 0, steps = 0] = node.used || [];
   const parts = [];
@@ -67,6 +60,19 @@ function colleagueBlock(run, node) {
   return el("div", {}, heading(run, node, "agent", node.title, "answers a colleague"), others(run, node));
 }
 
+/** Show who tried where an answer was not accepted, and why. */
+function fallbackBlock(run, node) {
+  const escalated = run.newest(node, "task.escalated");
+  const data = escalated?.data || {};
+  const assignment = run.own(node).find((event) => event.data.kind === "assignment");
+  return el("div", {},
+    heading(run, node, "fallback", `Escalated to ${data.to || node.title}`),
+    data.why ? line("because", oneLine(data.why, 2000)) : "",
+    data.answer ? labelled("not accepted", eventText(escalated, ["answer"], { prose: true })) : "",
+    assignment ? labelled("assignment", eventText(assignment, ["content"], { prose: true }), `${assignment.data.sender} → ${assignment.data.to}`) : "",
+    others(run, node));
+}
+
 function stepBlock(run, node) {
   const { name, icon: sign } = told(run, node);
   return el("div", {}, heading(run, node, sign, name), run.own(node).map((event) => verdict(event) || ""), others(run, node));
@@ -83,6 +89,7 @@ function turnBlock(run, node) {
   const name = answered?.data.model || started?.data.model || "";
   return el("div", {},
     heading(run, node, "turn", `Turn ${number}`, el("span", { class: "who" }, node.agent || ""), name ? chip(name, "model") : ""),
+    node.children.filter((child) => BEFORE.has(child.kind)).map((child) => beforeView(run, child)),
     started ? sentView(run, node, started) : "",
     step ? stepTrouble(run, step) : "",
     step ? others(run, step) : "",
@@ -92,15 +99,33 @@ function turnBlock(run, node) {
     others(run, node));
 }
 
+/** Steps of a turn that are told before what was sent. */
+const BEFORE = new Set(["inbox", "summary", "offer"]);
+
+function beforeView(run, node) {
+  return el("div", { "data-path": node.path }, node.kind === "summary" ? summaryView(run, node) : "", others(run, node));
+}
+
+/** Show what stands from now on for a conversation's oldest messages, who wrote it, and what that cost. */
+function summaryView(run, node) {
+  const event = run.own(node).find((each) => each.data.compressed_from);
+  const answered = run.data(node, "model.finished");
+  if (!event) return node.status === "running" ? el("p", { class: "note live" }, "summarising …") : stepTrouble(run, node);
+  return el("details", { class: "summary" },
+    el("summary", {}, icon("summary"), el("b", {}, ` ${count(event.data.compressed_from.length, "oldest message")} summarised`), " ",
+      answered.model ? chip(answered.model, "model") : el("span", { class: "aside" }, "in sentences of theirs"), figures(run, node)),
+    eventText(event, ["content"], { prose: true }), originView(event.data.label), stepTrouble(run, node));
+}
+
 /** Show what is new in a turn, and a way to all that was sent. */
 function sentView(run, node, started) {
-  const { new: ids = [], count: all = 0, dropped = 0 } = started.data.messages || {};
+  const { new: ids = [], count: all = 0, dropped = 0, summary } = started.data.messages || {};
   const fresh = ids.map((id) => run.message(node.task, id)).filter((event) => event && event.data.role !== "assistant");
   const box = el("div", { class: "sent" }, fresh.map((event) => messageView(run, node, event)));
-  const rest = all + (dropped ? 1 : 0) - fresh.length;
+  const rest = all + (dropped && !summary ? 1 : 0) - fresh.length;
   if (rest > 0) {
     const list = el("div", { class: "all-sent", hidden: true });
-    const words = `All ${number(all)} messages that were sent${dropped ? `, ${number(dropped)} older ones left out` : ""}`;
+    const words = `All ${number(all)} messages that were sent${dropped ? `, ${number(dropped)} older ones ${summary ? "as a summary" : "left out"}` : ""}`;
     const press = button(words, () => {
       list.hidden = !list.hidden;
       press.setAttribute("aria-expanded", String(!list.hidden));
@@ -116,7 +141,7 @@ function sentView(run, node, started) {
 function messageView(run, node, event, whole = false) {
   const { role, content = "", tool_calls: calls = [], label, compressed_from: from } = event.data;
   if (role === "tool" && !whole) return toolMessage(run, event);
-  if (role === "user" && !whole && isAssignment(run, node, content)) return el("div", { class: "message user brief" }, el("span", { class: "label" }, "told"), stepLink(run, node.task, "the assignment"));
+  if (role === "user" && !whole && isAssignment(run, node, content)) return el("div", { class: "message user brief" }, el("span", { class: "label" }, "told"), stepLink(run, run.way(node).findLast((each) => each.kind === "fallback" || each.kind === "task")?.path ?? node.task, "the assignment"));
   const words = { system: "who it is", user: "told", assistant: "said", tool: "result" }[role] || role;
   const folded = role === "system" && !whole;
   const body = [
@@ -129,10 +154,9 @@ function messageView(run, node, event, whole = false) {
   return el("div", { class: `message ${role}` }, el("span", { class: "label" }, words), body);
 }
 
-/** Say whether a text is the assignment, which the task's own block shows. */
+/** Say whether a text is the assignment, which the block of the task, or of whom it was escalated to, shows. */
 function isAssignment(run, node, content) {
-  const task = run.node(node.task);
-  return Boolean(task && run.own(task).some((event) => event.data.kind === "assignment" && event.data.content === content));
+  return run.way(node).some((each) => run.own(each).some((event) => event.data.kind === "assignment" && event.data.content === content));
 }
 
 /** A result that was shown with its call is pointed to, not repeated. */

@@ -9,7 +9,8 @@ function toolBlock(run, node) {
   const ask = run.child(node, "ask");
   const effects = (started?.data.effects || []).filter((effect) => effect !== "read");
   return el("div", {},
-    heading(run, node, sign, name, effects.map((effect) => [chip(effect, "effect"), " "]), pill(node.status, node.status === "completed" ? "ok" : node.status)),
+    heading(run, node, sign, name, effects.map((effect) => [chip(effect, "effect"), " "]), pill(node.status, node.status === "completed" ? "ok" : node.status), finished?.data.cached ? [" ", chip(finished.data.cached.stale ? "stale" : "kept", finished.data.cached.stale ? "effect" : "")] : ""),
+    node.path.endsWith("/fallback") ? line("instead of", stepLink(run, node.up, told(run, run.node(node.up)).name)) : "",
     argumentsView(name, args, started || checked),
     checksView(run, node),
     ask ? askView(run, ask) : "",
@@ -57,8 +58,14 @@ function resultView(run, node, finished) {
   if (data.full !== undefined) parts.push(...twoSides(seen, () => eventText(finished, ["full"])));
   else if (!failed || (message && message.data.content !== failed.message)) parts.push(seen);
   parts.push(originView(data.label));
-  if (data.stale) parts.push(line("stale", String(data.stale)));
+  if (data.cached) parts.push(keptView(run, data.cached));
+  if (data.late) parts.push(el("p", { class: "retry" }, "Told late, by a process that had lost the task."));
   return parts;
+}
+
+/** Say that nothing was called: an earlier result served. */
+function keptView(run, { path = "", age = 0, stale }) {
+  return el("p", { class: stale ? "retry" : "note" }, stale ? [chip("stale", "effect"), " "] : "", "the result of ", stepLink(run, path, path), `, kept for ${duration(age)}${stale ? ": the call itself failed" : ""}`);
 }
 
 /** Show how much a call returned, and how much of it the agent saw. */
@@ -81,59 +88,4 @@ function twoSides(seen, whole) {
     return tab;
   });
   return [el("div", { class: "sides", role: "group", "aria-label": "Which part of the result" }, tabs), panel];
-}
-
-// Whatever may happen at any place
-
-/** Show memory, retries, limits, notes, and events of a kind that this page does not know. */
-function others(run, node) {
-  return run.own(node).map((event) => other(run, event)).filter(Boolean);
-}
-
-function other(run, event) {
-  const data = event.data;
-  switch (event.type) {
-    case "memory.searched":
-      return memoryView(run, event);
-    case "memory.written":
-      return line("remembered", `${count(data.count || 0, "passage")}${data.sources?.length ? ` of ${data.sources.join(", ")}` : ""}${data.namespace ? `, in ${data.namespace}` : ""}`);
-    case "retry.scheduled":
-      return el("p", { class: "retry" }, icon("iteration"), ` tried again after ${duration(data.seconds || 0)}: ${oneLine(data.why || "", 600)}${data.route ? ` (${data.route})` : ""}`);
-    case "limit.exceeded":
-      return el("p", { class: "trouble" }, el("b", {}, "Limit reached. "), data.why || `${data.level}: ${data.limit}`);
-    case "note":
-      return line("note", oneLine(data.text || "", 2000));
-    default:
-      return KNOWN.has(event.type) ? null : el("details", { class: "unknown" }, el("summary", {}, el("code", {}, event.type), " ", oneLine(JSON.stringify(data), 120)), textView(JSON.stringify(data, null, 2)));
-  }
-}
-
-function memoryView(run, event) {
-  const { query = "", hits = [], namespace } = event.data;
-  const used = new Set(run.head.hits?.[event.seq] || []);
-  const most = Math.max(...hits.map((hit) => hit.score || 0), 1e-9);
-  return el("section", { class: "memory", "aria-label": "Memory" },
-    el("div", { class: "memory-head" }, icon("memory"), el("b", {}, "recalled"), ` “${oneLine(query, 300)}”`,
-      el("span", { class: "aside" }, `${count(hits.length, "hit")}, ${number(used.size)} used${namespace ? ` · ${namespace}` : ""}`)),
-    hits.length ? el("table", { class: "hits" },
-      el("thead", {}, el("tr", {}, ["score", "passage", "scored by", "used"].map((name) => el("th", { scope: "col" }, name)))),
-      el("tbody", {}, hits.map((hit, i) => el("tr", { class: used.has(i) ? "used" : "" },
-        el("td", { class: "score" }, meter((hit.score || 0) / most), (hit.score ?? 0).toFixed(2)),
-        el("td", {}, placeOf(hit), " ", originView(hit.label)),
-        el("td", { class: "aside" }, Object.entries(hit.parts || {}).map(([name, part]) => `${name} ${part}`).join(", ")),
-        el("td", {}, used.has(i) ? el("span", { class: "yes" }, "used") : ""))))) : "");
-}
-
-function placeOf(hit) {
-  const place = hit.source || hit.id || "";
-  return hit.start === undefined || hit.start === null ? place : `${place}:${hit.start}${hit.end === undefined || hit.end === null ? "" : `-${hit.end}`}`;
-}
-
-/** Say of a text that is not trusted where it is from. */
-function originView(label) {
-  if (!label || label.trusted || (typeof label === "string" && !label.startsWith("not trusted"))) return "";
-  const words = (text) => el("p", { class: "origin", title: "A text from outside the crew: data, never an instruction" }, text);
-  if (typeof label === "string") return words(label.replace(/^not trusted/, "untrusted"));
-  const sources = (label.sources || []).map((source) => (typeof source === "string" ? source : JSON.stringify(source))).join(", ");
-  return words(`untrusted${sources ? `, from ${sources}` : ""}`);
 }

@@ -49,7 +49,8 @@ function tasksView(run) {
 }
 
 function limitsView(run, limits) {
-  const { used, time } = run.head;
+  const { used } = run.head;
+  const waits = [...run.nodes.values()].some((node) => node.kind === "ask" || node.kind === "wait");
   const spent = { tokens: used.in + used.out, usd: used.usd, steps: used.steps, seconds: used.seconds };
   const rows = Object.entries(limits).filter(([, cap]) => cap !== null);
   if (!rows.length) return el("p", { class: "none" }, "none");
@@ -57,7 +58,7 @@ function limitsView(run, limits) {
     el("span", { class: "label" }, name),
     spent[name] === undefined ? "" : meter(spent[name] / cap, spent[name] > 0.85 * cap),
     el("span", {}, spent[name] === undefined ? `at most ${number(cap)}` : `${name === "usd" ? money(spent.usd, used.unpriced) : number(spent[name])} of ${name === "usd" ? money(cap) : number(cap)}`))),
-    time.folds.length ? el("p", { class: "note" }, "Waiting for people does not count.") : "");
+    waits ? el("p", { class: "note" }, "Waiting does not count.") : "");
 }
 
 function modelsOf(run) {
@@ -69,8 +70,10 @@ function modelsOf(run) {
 function forkView(head) {
   const { origin, inherited } = head;
   return el("section", {}, el("h3", {}, "Ancestry"),
-    line("forked from", `${origin.origin || origin.run || "another run"}${origin.from || origin.path ? `, before ${origin.from || origin.path}` : ""}${origin.by ? `, by ${origin.by}` : ""}`),
+    line("forked from", api.served && origin.origin ? el("a", { class: "step-link", href: `/runs/${encodeURIComponent(origin.origin)}` }, origin.origin) : origin.origin || "another run",
+      `${origin.at?.length ? ` at ${origin.at.join(", ")}` : ""}${origin.by ? `, by ${origin.by}` : ""}`),
     (origin.edits || []).map((edit) => line("edited", String(edit))),
+    origin.forgets?.length ? line("done again", origin.forgets.join(", ")) : "",
     inherited ? line("inherited", `${number(inherited.in)} tokens in, ${number(inherited.out)} out, ${money(inherited.usd, inherited.unpriced)}: paid by the run it was forked from`) : "");
 }
 
@@ -79,24 +82,9 @@ function historyView(run) {
   return el("ol", { class: "history" }, events.map((event) => el("li", {}, el("time", {}, clock(event.ts, true)), ` ${historyOf(event)}`)));
 }
 
-function historyOf(event) {
-  const { data } = event;
-  const process = data.pid ? ` by process ${data.pid} on ${data.host}` : "";
-  switch (event.type) {
-    case "run.started": return `started${process}`;
-    case "run.resumed": return `resumed${process}`;
-    case "run.forked": return `forked${process}`;
-    case "run.paused": return data.reason === "approval" ? "paused: a person must decide" : `paused: ${data.reason}${data.until ? `, until ${clock(data.until, true)}` : ""}`;
-    case "run.signal": return `${data.signal} asked for by ${data.by || "somebody"}${data.text ? `: ${oneLine(data.text, 200)}` : ""}`;
-    case "run.finished": return `finished: ${data.status}. ${oneLine(data.why || "", 400)}`;
-    case "limit.exceeded": return `limit reached: ${oneLine(data.why || data.limit || "", 400)}`;
-    default: return `${event.type}: ${oneLine(data.why || "", 400)}`;
-  }
-}
-
 // The graph of tasks: a column for each depth, arrows from what is needed to who needs it.
 
-const BOX = { width: 148, height: 40, across: 56, down: 16 };
+const BOX = { width: 142, height: 40, across: 42, down: 16 };
 
 function graphView(run) {
   const tasks = tasksOf(run);
@@ -108,7 +96,7 @@ function graphView(run) {
   const boxes = tasks.map((task) => taskBox(run, task, places.get(task.name)));
   return el("section", {}, el("h3", {}, "Graph"),
     el("div", { class: "graph", tabindex: "0", role: "group", "aria-label": "Graph of the tasks" },
-      el("svg", { viewBox: `0 0 ${width} ${height}`, width, height }, arrows, boxes)));
+      el("svg", { viewBox: `0 0 ${width} ${height}`, width, height, style: { "min-width": `${Math.round(0.75 * width)}px` } }, arrows, boxes)));
 }
 
 function needsOf(task) {

@@ -2,7 +2,8 @@
 
 const BAD = new Set(["failed", "error", "timeout", "denied", "deny", "invalid", "unknown_tool", "unknown", "limit"]);
 const TELLS_OF_THE_RUN = new Set([
-  "run.started", "run.resumed", "run.forked", "run.paused", "run.finished", "run.signal", "limit.exceeded", "journal.damaged",
+  "run.started", "run.resumed", "run.forked", "run.paused", "run.finished", "run.signal", "limit.exceeded", "breaker.changed",
+  "journal.damaged",
 ]);
 
 class Run {
@@ -156,7 +157,9 @@ function told(run, node) {
     case "task": {
       const agent = run.data(node, "task.started").agent || node.agent || "";
       const inner = node.children.some((child) => child.kind === "task");
-      return { icon: inner ? "crew" : "task", name: segment, aside: inner ? "crew" : agent === segment ? "function" : agent };
+      const waits = run.child(node, "wait");
+      const aside = inner ? "crew" : waits ? "waits" : agent === segment ? "function" : agent;
+      return { icon: inner ? "crew" : waits ? "wait" : "task", name: segment, aside };
     }
     case "iteration":
       return { icon: "iteration", name: node.title, aside: run.data(node, "iteration.started").reason || "" };
@@ -168,10 +171,25 @@ function told(run, node) {
       const data = run.data(node, "tool.started", "tool.checked");
       const memory = node.events.some((seq) => run.events.get(seq)?.type === "memory.searched");
       const text = callText("", data.arguments, 200).slice(1, -1);
-      return { icon: memory ? "memory" : "tool", name: data.tool || run.data(node, "tool.finished").tool || node.title, aside: text };
+      const name = data.tool || run.data(node, "tool.finished").tool || node.title;
+      return { icon: segment === "fallback" ? "fallback" : memory ? "memory" : "tool", name, aside: text };
     }
-    case "recall":
-      return { icon: "memory", name: "recall", aside: run.data(node, "memory.searched").query || "" };
+    case "recall": {
+      const { chosen } = run.data(node, "memory.recalled");
+      return { icon: "memory", name: "recall", aside: chosen ? `${chosen.length} earlier ${chosen.length === 1 ? "case" : "cases"}` : run.data(node, "memory.searched").query || "" };
+    }
+    case "summary": {
+      const of = run.own(node).find((event) => event.data.compressed_from);
+      return { icon: "summary", name: "summary", aside: of ? `of ${count(of.data.compressed_from.length, "message")}` : "" };
+    }
+    case "inbox": {
+      const messages = run.data(node, "inbox.read").messages || [];
+      return { icon: "ask", name: "told", aside: messages.map((message) => `${message.by}: ${message.text}`).join("; ") };
+    }
+    case "wait":
+      return { icon: "wait", name: node.status === "waiting" ? "waits" : "waited", aside: node.title };
+    case "fallback":
+      return { icon: "fallback", name: "escalated", aside: `to ${node.title}` };
     case "ask":
       return { icon: "ask", name: askState(node.status), aside: run.data(node, "approval.requested").question || "" };
     default:
@@ -188,6 +206,9 @@ function toldOfStep(run, node, segment) {
   if (checked.verdict) {
     return { icon: "check", name: checked.guardrail || checked.condition || segment, aside: [checked.verdict, checked.why].filter(Boolean).join(": ") };
   }
+  const conflict = run.data(node, "conflict.resolved");
+  if (conflict.rule) return { icon: "conflict", name: "conflict", aside: `${conflict.chosen} counts, by ${conflict.rule}` };
+  if (segment === "episode") return { icon: "memory", name: "remembered", aside: "what became of the task" };
   const up = run.nodes.get(node.up);
   if (up?.kind === "tool") return { icon: "agent", name: node.title, aside: "answers" };
   return { icon: "task", name: node.title, aside: "" };

@@ -5,7 +5,8 @@ const COLUMNS = [
   ["started", "started", (run) => run.started], ["seconds", "duration", (run) => run.seconds], ["tokens", "tokens", (run) => run.tokens],
   ["usd", "cost", (run) => run.usd], ["steps", "steps", (run) => run.steps], ["events", "events", (run) => run.events],
 ];
-const TREND = 40;
+const TREND = 40; // runs at most, and the room of how many there is at least
+const FEWEST = 12;
 
 class Runs {
   constructor() {
@@ -21,8 +22,8 @@ class Runs {
     this.element = el("main", { class: "runs" },
       el("header", { class: "runs-head" }, el("h1", {}, "Runs"),
         el("div", { class: "filter", role: "search" }, el("label", { class: "find" }, icon("search"), this.text), this.crew, this.status, this.said), themeButton()),
-      this.trends,
-      el("div", { class: "table" }, el("table", {}, el("thead", {}, this.head), this.body)));
+      el("div", { class: "table" }, el("table", {}, el("caption", { class: "sr" }, "Runs, the newest first unless sorted otherwise"), el("thead", {}, this.head), this.body)));
+    this.element.children[0].after(this.trends);
     this.look();
   }
 
@@ -87,30 +88,33 @@ class Runs {
   drawTrends(shown) {
     const crews = new Map();
     for (const run of shown) crews.set(run.crew, [...(crews.get(run.crew) || []), run]);
-    const cards = [...crews].filter(([, runs]) => runs.length > 1).sort((a, b) => b[1].length - a[1].length).slice(0, 4);
+    const cards = [...crews].filter(([, runs]) => runs.length > 1).sort((a, b) => b[1].length - a[1].length).slice(0, 3);
     clear(this.trends).append(...cards.map(([crew, runs]) => {
       const last = [...runs].sort((a, b) => (a.started < b.started ? -1 : 1)).slice(-TREND);
       const over = last.filter((run) => !["running", "paused"].includes(run.status));
       const good = over.filter((run) => run.status === "completed").length;
       return el("section", { class: "trend", "aria-label": `Trend of ${crew}` },
         el("h2", {}, crew, el("span", { class: "aside" }, ` ${over.length ? `${percent(good / over.length)} of the last ${over.length} completed` : "none is over"}`)),
-        [["duration", (run) => run.seconds, duration], ["tokens", (run) => run.tokens, short], ["cost", (run) => run.usd, money]].map(([label, value, write]) => spark(label, last, value, write)));
+        el("div", { class: "sparks" }, [["duration", (run) => run.seconds, duration], ["tokens", (run) => run.tokens, short], ["cost", (run) => run.usd, money]].map(([label, value, write]) => spark(label, last, value, write))));
     }));
   }
 }
 
+/** Draw a bar for each run, the newest at the right. */
 function spark(label, runs, value, write) {
   const most = Math.max(...runs.map(value), 1e-9);
-  const [width, height] = [200, 26];
-  const step = Math.min(width / runs.length, 12);
-  return el("div", { class: "spark" }, el("span", { class: "label" }, label),
-    el("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": `${label}: from ${write(value(runs[0]))} to ${write(value(runs.at(-1)))}, ${write(most)} at most` },
+  const [step, height] = [10, 30];
+  const width = Math.max(runs.length, FEWEST) * step;
+  const left = width - runs.length * step;
+  return el("figure", { class: "spark" },
+    el("figcaption", {}, label, el("b", {}, write(value(runs.at(-1))))),
+    el("svg", { viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": `${label}: from ${write(value(runs[0]))} to ${write(value(runs.at(-1)))}, ${write(most)} at most` },
+      el("path", { svg: true, class: "floor", d: `M0 ${height - 0.5}H${width}` }),
       runs.map((run, i) => {
         const tall = Math.max((height * value(run)) / most, 1.5);
-        return el("rect", { svg: true, class: tone(run.status), x: i * step, y: height - tall, width: Math.max(step - 1.5, 1), height: tall, rx: 1 },
+        return el("rect", { svg: true, class: tone(run.status), x: left + i * step, y: height - tall, width: step - 2, height: tall },
           el("title", { svg: true }, `${run.run}: ${write(value(run))}, ${run.status}`));
-      })),
-    el("span", { class: "now" }, write(value(runs.at(-1)))));
+      })));
 }
 
 function options(select, all, values) {

@@ -52,7 +52,8 @@ function next(at, step, folds) {
 }
 
 function tickLabel(seconds, step) {
-  if (step < 1) return seconds === 0 ? "0" : step < 0.1 ? `${Math.round(seconds * 1000)} ms` : `${seconds.toFixed(1)} s`;
+  if (seconds < 1 && step < 0.1) return seconds < step / 2 ? "0" : `${Math.round(seconds * 1000)} ms`;
+  if (step < 1) return `${seconds.toFixed(step < 0.01 ? 3 : step < 0.1 ? 2 : 1)} s`;
   if (seconds < 60) return `${Math.round(seconds)} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)}:${pad(Math.round(seconds % 60))}`;
   if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ${pad(Math.round((seconds % 3600) / 60))}`;
@@ -61,7 +62,7 @@ function tickLabel(seconds, step) {
 
 const SAID = {
   work: "at work", running: "running", failed: "failed", interrupted: "interrupted", retry: "waiting to try again",
-  wait: "waiting for a person", pause: "no process had the run in hand",
+  wait: "waiting", pause: "no process had the run in hand",
 };
 
 /** Draw a node's bars into a row of the timeline. */
@@ -78,12 +79,12 @@ function drawBars(run, node, scale) {
   return track;
 }
 
-const LEAVES = new Set(["model", "tool", "ask"]);
+const LEAVES = new Set(["model", "summary", "tool", "ask", "wait"]);
 
 /** Return a node's bars with what they are of: a turn shows its model call too, and any step how long a person was asked. */
 function shownBars(run, node) {
   const own = (each) => each.bars.map((bar) => [...bar, LEAVES.has(each.kind) ? each.kind : "whole"]);
-  const inner = node.kind === "turn" ? ["model", "ask"] : node.kind === "tool" ? ["ask"] : [];
+  const inner = node.kind === "turn" ? ["model", "summary", "ask"] : node.kind === "tool" ? ["ask"] : [];
   return [...own(node), ...node.children.filter((child) => inner.includes(child.kind)).flatMap(own)];
 }
 

@@ -4,7 +4,7 @@ const AHEAD = 1200; // pixels beyond the view that are filled
 const MOST = 140; // blocks that exist at once
 
 const BLOCKS = {
-  run: overviewBlock, task: taskBlock, end: taskEnd, iteration: iterationBlock, turn: turnBlock, tool: toolBlock,
+  run: overviewBlock, task: taskBlock, end: taskEnd, iteration: iterationBlock, fallback: fallbackBlock, turn: turnBlock, tool: toolBlock,
   colleague: colleagueBlock, step: stepBlock,
 };
 
@@ -35,7 +35,7 @@ class Transcript {
     if (this.run.isThread(node)) return;
     const part = this.part(node);
     if (part) this.items.push({ node, part, depth });
-    const inner = part === "tool" || part === "task" || part === "colleague" ? depth + (node.kind === "task" && depth === 0 && !node.path.includes("/") ? 0 : 1) : depth;
+    const inner = ["tool", "task", "colleague", "fallback"].includes(part) ? depth + (node.kind === "task" && depth === 0 && !node.path.includes("/") ? 0 : 1) : depth;
     for (const child of node.children) this.collect(child, inner);
     if (part === "task" && this.run.newest(node, "task.finished")) this.items.push({ node, part: "end", depth });
   }
@@ -43,12 +43,14 @@ class Transcript {
   /** Return what kind of block a node has; none where another tells of it. */
   part(node) {
     switch (node.kind) {
-      case "run": case "task": case "iteration": case "tool":
+      case "run": case "task": case "iteration": case "fallback": case "tool":
         return node.kind;
       case "turn":
         return this.run.child(node, "model") || node.events.length ? "turn" : "";
-      case "model": case "ask":
+      case "model": case "ask": case "inbox": case "summary": case "offer":
         return "";
+      case "recall": case "wait":
+        return "step";
       default: {
         const up = this.run.node(node.up);
         if (up?.kind === "tool") return "colleague";

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from crewkit.core.label import Label, join
@@ -61,7 +62,10 @@ async def by_function(walk: Walk, job: Job, iteration: Iteration) -> Any:
         return {"tool": name, **ended, "fingerprint": mark, "seconds": seconds, "label": label.to_data()}
 
     async def call(_content: str) -> tuple[Any, Label]:
-        finished = await _once(walk, job, at, intent, do, repeatable=repeatable)
+        effect = tool is not None and not repeatable and walk.run.begun(at, task=walk.path(job)) is None
+        # A place is waited for before the intent is recorded: waiting for one is no part of the effect.
+        async with walk.services.place(tool) if tool and effect else nullcontext():
+            finished = await _once(walk, job, at, intent, do, repeatable=repeatable)
         if "error" in finished:
             raise RunError(finished["error"]["message"])  # it ran to its end: only its result is lost
         return finished["output"], Label.from_data(finished.get("label"))
@@ -102,7 +106,8 @@ async def _call(
     """Call the function; return its output, or what is wrong with it, as `tool.finished` tells."""
     function: Any = tool.function if tool else job.task.do
     try:
-        value = await invoke(function, arguments, tool.timeout if tool else None)
+        async with walk.services.place(tool) if tool and repeatable else nullcontext():
+            value = await invoke(function, arguments, tool.timeout if tool else None)
     except TimeoutError as error:
         if not repeatable:
             raise LostOutcome(str(error)) from error

@@ -14,7 +14,7 @@ from crewkit.core.limits import Limits
 from crewkit.core.messages import Message
 from crewkit.journal.base import Journal
 from crewkit.memory.base import Memory
-from crewkit.tools.services import Places
+from crewkit.resilience.places import Places
 
 Changed = Literal["stop", "keep", "rerun"]
 """`stop`: a run is not carried on where an unfinished task changed. `keep`: what is finished keeps its results, and
@@ -58,7 +58,8 @@ class Options:
     """A run id of one's own instead of a fresh one."""
     clock: Clock = field(default_factory=SystemClock)
     places: Places | None = None
-    """The places at tools with a rate or a cap on concurrency, where several runs share them. `None`: the run's own."""
+    """The places at tools and models with a rate or a cap on concurrency, where runs share them. `None`: the run's own.
+    """
     doing: Doing | None = None
     """How tasks are done, where other processes may do them. `None`: all in this process."""
     watch: Callable[[Run], Coroutine[Any, Any, None]] | None = None

@@ -22,6 +22,7 @@ from crewkit.crew.several import agents_in
 from crewkit.errors import DefinitionError, InputError, RunError, did_you_mean
 from crewkit.models.base import Model
 from crewkit.models.route import Capable, Health, Route
+from crewkit.resilience.places import OwnPlaces
 
 Data = dict[str, Any]
 
@@ -104,6 +105,7 @@ def resolve_models(
     from crewkit.models.resolve import resolve
 
     tables = _tables(crew)
+    places = options.places or OwnPlaces(options.clock)
     made: dict[str, Model] = {}
     models: dict[str, Model] = {}
     for path, spec in specs.items():
@@ -120,6 +122,7 @@ def resolve_models(
                 clock=options.clock,
                 routes=routes,
                 health=health,
+                places=places,
             )
         models[path] = made[mark]
     if any(cap is not None for cap in _money(crew, options)):

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from crewkit.core.clock import timestamp
+from crewkit.core.clock import SystemClock, timestamp
 from crewkit.crew.changes import compare
 from crewkit.crew.crew import Crew
 from crewkit.crew.load import load
@@ -19,12 +19,14 @@ from crewkit.crew.options import Options
 from crewkit.crew.part import OtherCrew, Part, do_part
 from crewkit.crew.run import give_up, resume
 from crewkit.engine.elsewhere import Elsewhere
+from crewkit.engine.places import SharedPlaces
 from crewkit.engine.port import Engine, Job, NotHere
 from crewkit.engine.watch import Watch
 from crewkit.errors import CrewkitError, DefinitionError, InputError, JournalError, ReplayError, RunBusy
 from crewkit.journal.base import Journal, SharedJournal
 from crewkit.journal.read import beginning
 from crewkit.journal.writer import Writer
+from crewkit.resilience.places import OwnPlaces
 
 Data = dict[str, Any]
 
@@ -93,11 +95,16 @@ class Worker:
         self._queue = queue
         self._say = say
         self._shared = shared
-        self._options = Options(journal=journal, queue=queue)
+        self._options = Options(journal=journal, queue=queue, places=OwnPlaces(SystemClock()))
         self._elsewhere = Elsewhere(engine)
         if shared is not None:
-            watch = Watch(shared).watch
-            self._options = replace(self._options, watch=watch, writer=Writer(journal))
+            writer = Writer(journal)
+            self._options = replace(
+                self._options,
+                watch=Watch(shared).watch,
+                writer=writer,
+                places=SharedPlaces(shared, writer),
+            )
         self._crews: dict[str, Crew] = {}
         self._hands: dict[asyncio.Task[Any], Job] = {}
         self._stopping = asyncio.Event()

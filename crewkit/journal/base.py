@@ -223,3 +223,24 @@ class SharedJournal(Journal, Protocol):
     def lasts(self, runs: Sequence[str]) -> dict[str, int]:
         """Return the highest `seq` of each of these runs. Cheap enough to poll."""
         ...
+
+    # Places that all processes share; see `crewkit.resilience.places`.
+
+    def take_place(self, what: str, count: int) -> int:
+        """Take one of so many places at something and return its number; 0 where there is none now.
+
+        It is free again when it is left, when this process dies, and when `expel` takes its leases.
+        """
+        ...
+
+    def leave_place(self, what: str, number: int) -> None:
+        """Leave a place. Nothing happens where it was taken away."""
+        ...
+
+    def keep_places(self) -> None:
+        """Notice a lost connection, and take again what was held over it."""
+        ...
+
+    def begin_call(self, what: str, calls: int, seconds: float) -> float:
+        """Count a call as begun, where fewer were in so many seconds; otherwise return the seconds to wait."""
+        ...

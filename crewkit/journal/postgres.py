@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from crewkit.core.events import Event
 from crewkit.errors import CrewkitError, JournalError, RunBusy
+from crewkit.journal import places
 from crewkit.journal.base import Lease, Write
 from crewkit.journal.batch import Batch
 from crewkit.journal.late import late_ends
@@ -66,6 +67,8 @@ _SCHEMAS = (
     """,
     # 4: leases of tasks.
     SCHEMA,
+    # 5: calls begun, for rates that hold across workers.
+    places.SCHEMA,
 )
 # `data` is text and not jsonb, which refuses NUL and half characters, and rewrites numbers and the order of keys.
 # `batch` is the transaction's own mark: it tells whether one whose commit was not answered happened.
@@ -120,6 +123,7 @@ class PostgresJournal(SqlJournal):
         self._name = name
         self.where = self._reader.where
         self._leases = Leases(self._is_busy)
+        self._places = places.Held()
         self._unsynced: list[Batch] = []
         self._unsynced_size = 0
         self._stuck: dict[Place, JournalError] = {}
@@ -213,6 +217,22 @@ class PostgresJournal(SqlJournal):
         """Return the highest `seq` of each of these runs."""
         query = "SELECT run, seq FROM runs WHERE run = ANY(%s)"
         return dict(self._reader.run(lambda db: db.execute(query, (list(runs),)).fetchall()))
+
+    def take_place(self, what: str, count: int) -> int:
+        """Take one of so many places at something and return its number; 0 where there is none now."""
+        return self._writer.run(lambda db: self._places.take(db, what, count))
+
+    def leave_place(self, what: str, number: int) -> None:
+        """Leave a place. Nothing happens where it was taken away."""
+        self._writer.run(lambda db: self._places.leave(db, what, number))
+
+    def keep_places(self) -> None:
+        """Notice a lost connection, and take again what was held over it."""
+        self._writer.run(lambda db: db.execute("SELECT 1"))
+
+    def begin_call(self, what: str, calls: int, seconds: float) -> float:
+        """Count a call as begun, where fewer were in so many seconds; otherwise return the seconds to wait."""
+        return self._writer.run(lambda db: places.begin_call(db, what, calls, seconds))
 
     def append(self, writes: Sequence[Write]) -> list[list[Event]]:
         """Append all the writes in one transaction; return what became of each, in order."""
@@ -419,6 +439,7 @@ class PostgresJournal(SqlJournal):
             (self._name,),
         )
         self._leases.regain(db)
+        self._places.regain(db)
         self._restore(db)
 
     def _restore(self, db: Connection) -> None:

@@ -6,14 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from crewkit.core.clock import Clock
+from crewkit.core.clock import Clock, SystemClock
 from crewkit.errors import DefinitionError, did_you_mean
 from crewkit.models.base import Model
 from crewkit.models.http import is_loopback, refuse_real_model
 from crewkit.models.prices import Prices
 from crewkit.models.retry import RetryingModel
 from crewkit.models.route import Capable, Health, Route, Table
+from crewkit.models.throttled import ThrottledModel
+from crewkit.resilience.places import OwnPlaces, Places
 from crewkit.resilience.retry import Retry
+from crewkit.resilience.throttle import Rate
 
 OFFLINE = "offline"
 
@@ -62,6 +65,7 @@ def resolve(
     prices: Prices | None = None,
     routes: Mapping[str, Route] | None = None,
     health: Health | None = None,
+    places: Places | None = None,
 ) -> Model:
     """Return the model that a name means: a route, `offline`, a litellm name, or several to be tried in order.
 
@@ -79,20 +83,32 @@ def resolve(
         prices: Shared, so that the price list is read once.
         routes: The model table: names of one's own, looked up first.
         health: What is known of failing routes.
+        places: Where requests wait, where a route has a cap on how many.
 
     Raises:
         DefinitionError: No such provider, no key for it, no route that can, or a real model in a test.
     """
     prices = prices or Prices()
+    waiting = places or OwnPlaces(clock or SystemClock())
 
-    def one(name: str, retry: Retry | None) -> Model:
+    def one(name: str, retry: Retry | None, of: Route | None = None) -> Model:
         if name == OFFLINE:
-            return offline()
-        return RetryingModel(_named(name, environ, prices, stream=stream), retry, clock=clock)
+            return capped(offline(), of)
+        model = capped(_named(name, environ, prices, stream=stream), of)
+        return RetryingModel(model, retry, clock=clock)
+
+    def capped(model: Model, of: Route | None) -> Model:
+        if of is None or (of.rate is None and of.concurrency is None):
+            return model
+        rate = of.rate if isinstance(of.rate, Rate) else None
+        return ThrottledModel(model, waiting, rate=rate, concurrency=of.concurrency)
 
     def route(of: Route) -> Model:
         own = replace(retry or Retry(), attempts=of.retries + 1)
-        return _in_order([each if not isinstance(each, str) else one(each, own) for each in _names(of.model)])
+        names = _names(of.model)
+        return _in_order(
+            [one(each, own, of) if isinstance(each, str) else capped(each, of) for each in names]
+        )
 
     table = Table(routes or {}, route, prices, health)
     if isinstance(spec, Capable):

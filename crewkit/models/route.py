@@ -12,6 +12,7 @@ from crewkit.core.clock import Clock, SystemClock
 from crewkit.errors import DefinitionError, ModelError, did_you_mean
 from crewkit.models.base import Answer, Model, Request, Watch
 from crewkit.models.prices import Prices
+from crewkit.resilience.throttle import Rate
 
 if TYPE_CHECKING:
     from crewkit.core.events import Event
@@ -50,6 +51,10 @@ class Route:
     """Further attempts after errors that may pass."""
     fallback: Sequence[str] = ()
     """Routes that are asked, in this order, where this one fails."""
+    rate: Rate | str | None = None
+    """Requests to its model in a time, for example `60/min`; more wait."""
+    concurrency: int | None = None
+    """Requests to its model at once; more wait."""
 
     def __post_init__(self) -> None:
         if isinstance(self.capabilities, str) or isinstance(self.fallback, str):
@@ -63,6 +68,10 @@ class Route:
             raise DefinitionError(
                 f"{self!r:.200}: usd holds two prices of a million tokens, input and output."
             )
+        if isinstance(self.rate, str):
+            object.__setattr__(self, "rate", Rate.parse(self.rate, f"Route({self.model!r:.60})"))
+        if self.concurrency is not None and self.concurrency < 1:
+            raise DefinitionError(f"{self!r:.200}: concurrency is 1 or more, or None.")
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ class Running:
         """Hold a place for an effect before its intent is recorded: waiting for one is no part of it."""
         if wanted.tool.repeatable or self.run.begun(wanted.path, task=self.task) is not None:
             return nullcontext()
-        return self.services.places.at(wanted.tool)
+        return self.services.place(wanted.tool)
 
     async def _step(self, wanted: Wanted) -> Data:
         tool, path = wanted.tool, wanted.path
@@ -187,7 +187,7 @@ class Running:
         tool, tries = wanted.tool, 1
 
         async def attempt() -> Outcome:
-            async with self.services.places.at(tool) if tool.repeatable else nullcontext():
+            async with self.services.place(tool) if tool.repeatable else nullcontext():
                 outcome = await execute(tool, convert_arguments(wanted.arguments, tool), context)
             if outcome.may_pass:
                 raise Failing((outcome.error or {}).get("type", ""), outcome, retry_after=outcome.retry_after)

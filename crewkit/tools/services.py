@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -14,8 +14,9 @@ from crewkit.core.label import UNKNOWN, Label
 from crewkit.core.messages import canonical, fingerprint
 from crewkit.resilience.breaker import Breaker, Circuit, State
 from crewkit.resilience.cache import Cache, Kept
+from crewkit.resilience.places import OwnPlaces, Places
 from crewkit.resilience.retry import retrying
-from crewkit.resilience.throttle import Rate, Throttle
+from crewkit.resilience.throttle import Rate
 from crewkit.tools.tool import Tool, ToolContext
 
 T = TypeVar("T")
@@ -44,26 +45,6 @@ class Answer:
     label: Label = UNKNOWN
 
 
-class Places:
-    """The places at the tools, by name: how many calls at once, how many in a time. Runs may share one."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._throttles: dict[str, Throttle] = {}
-
-    @asynccontextmanager
-    async def at(self, tool: Tool) -> AsyncGenerator[None]:
-        """Wait for a place at a tool and hold it until left."""
-        if tool.rate is None and tool.concurrency is None:
-            yield
-            return
-        if tool.name not in self._throttles:
-            rate = tool.rate if isinstance(tool.rate, Rate) else None
-            self._throttles[tool.name] = Throttle(self._clock, rate=rate, concurrency=tool.concurrency)
-        async with self._throttles[tool.name].slot():
-            yield
-
-
 class Services:
     """The circuits and kept answers of one run. What depends on time here is recorded by whoever asks."""
 
@@ -83,7 +64,7 @@ class Services:
             workflow: The breaker over all tools of the run.
             places: The places at the tools, where runs share them.
         """
-        self.places = places or Places(clock)
+        self._places = places or OwnPlaces(clock)
         self._clock = clock
         self._record = record
         self._workflow = workflow
@@ -91,6 +72,11 @@ class Services:
         self._stood: dict[str, tuple[str, datetime]] = {}
         """Circuits that an earlier process left open: why, and until when."""
         self._cache: Cache[Answer] = Cache()
+
+    def place(self, tool: Tool) -> AbstractAsyncContextManager[None]:
+        """Wait for a place at a tool, where so many calls are made of it at once or in a time; hold it until left."""
+        rate = tool.rate if isinstance(tool.rate, Rate) else None
+        return self._places.at(f"tool {tool.name}", rate=rate, concurrency=tool.concurrency)
 
     # Circuits
 

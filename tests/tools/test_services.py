@@ -10,9 +10,10 @@ import pytest
 from crewkit import Tool, ToolContext, tool
 from crewkit.core.events import Event
 from crewkit.resilience.breaker import Breaker, CircuitOpen
+from crewkit.resilience.places import OwnPlaces
 from crewkit.resilience.retry import Retry
 from crewkit.testing.clock import FakeClock
-from crewkit.tools.services import Failing, Places, Services
+from crewkit.tools.services import Failing, Services
 
 
 def made(name: str = "fetch", **options: Any) -> Tool:
@@ -151,10 +152,10 @@ def test_a_tool_that_sees_its_context_answers_only_whom_it_answered():
 
 async def test_places_are_shared_by_the_runs_that_are_given_them():
     clock = FakeClock()
-    places, one = Places(clock), made(concurrency=1, rate="1/min")
+    places, one = OwnPlaces(clock), made(concurrency=1, rate="1/min")
     first, second = Services(clock, places=places), Services(clock, places=places)
-    async with first.places.at(one):
-        waiting = asyncio.create_task(second.places.at(one).__aenter__())
+    async with first.place(one):
+        waiting = asyncio.create_task(second.place(one).__aenter__())
         await asyncio.sleep(0)
         assert not waiting.done()
     await waiting

@@ -153,15 +153,24 @@ async def _think(desk: Desk, conversation: Conversation, turn: int) -> tuple[Ans
 
 
 def _offer(desk: Desk, begun: Data | None, *, last: bool) -> tuple[dict[str, Tool], list[Data]]:
-    """Return the tools that are offered, and those left alone for a while: settled once the model was asked."""
+    """Return the tools that are offered, and those that are not just now: settled once the model was asked."""
     if last:
         return {}, []
     tools = desk.gateway.tools
-    refused = {name: desk.gateway.services.refusal(tool) for name, tool in tools.items()}
-    withheld = [{"tool": name, "by": "breaker", "why": why} for name, why in refused.items() if why]
-    withheld = begun.get("withheld", []) if begun else withheld
+    withheld = (
+        begun.get("withheld", []) if begun else [each for t in tools.values() if (each := _away(desk, t))]
+    )
     away = {each["tool"] for each in withheld}
     return {name: tool for name, tool in tools.items() if name not in away}, withheld
+
+
+def _away(desk: Desk, tool: Tool) -> Data | None:
+    """Return why a tool is not offered just now, and by what; `None` where it is."""
+    if spent := desk.gateway.spent(tool):
+        return {"tool": tool.name, "by": "limit", "why": spent}
+    if refusal := desk.gateway.services.refusal(tool):
+        return {"tool": tool.name, "by": "breaker", "why": refusal}
+    return None
 
 
 async def _fit(desk: Desk, conversation: Conversation) -> None:

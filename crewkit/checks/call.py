@@ -74,9 +74,8 @@ def judge(scope: Scope, tool: Tool, arguments: Data, context: CallContext) -> Ve
         return Deny(f"The scope has no grant for '{tool.name}'.")
     if problem := grant.problem(tool, arguments, context.cwd or Path.cwd()):
         return Deny(f"'{tool.name}' may not be called so: {problem}.")
-    for holder, cap in grant.caps.items():
-        if context.calls.get(holder or tool.name, 0) >= cap:
-            return Deny(f"'{tool.name}' may be called {cap} times in a run, and it was.")
+    if spent := used_up(scope, tool, context.calls):
+        return Deny(f"'{tool.name}' {spent}.")
     if not grant.asks(tool):
         return Allow()
     effects = " and ".join(tool.effects)
@@ -88,6 +87,15 @@ def judge(scope: Scope, tool: Tool, arguments: Data, context: CallContext) -> Ve
     if context.repeated and pays(tool):
         return Ask(f"{question} It was before, with {_control(tool, arguments)}.", grant.expires)
     return Allow()
+
+
+def used_up(scope: Scope, tool: Tool, calls: Mapping[str, int]) -> str:
+    """Say why no call of a tool is left; empty where one is. `calls`: those made, by whose cap it is."""
+    grant = scope.grant(tool.name)
+    for holder, cap in grant.caps.items() if grant else ():
+        if calls.get(holder or tool.name, 0) >= cap:
+            return f"may be called {'once' if cap == 1 else f'{cap} times'} in a run, and it was"
+    return ""
 
 
 def pays(tool: Tool) -> bool:

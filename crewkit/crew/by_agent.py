@@ -13,7 +13,7 @@ from crewkit.agents.desk import Desk
 from crewkit.agents.lookback import look_back, pin_fact
 from crewkit.agents.loop import work
 from crewkit.agents.prompt import UPSTREAM_CHARS, assignment_text, question_text, shorten
-from crewkit.checks.call import CallContext, judge, pays
+from crewkit.checks.call import CallContext, judge, pays, used_up
 from crewkit.checks.scope import Scope, granted
 from crewkit.checks.taint import Proof, landing, origins
 from crewkit.core.label import CREW, NOTHING, UNKNOWN, USER, Label, label_of, shown
@@ -101,6 +101,7 @@ class Worker:
             lambda tool, arguments: origins(tool, arguments, conversation.texts()),
             walk.services,
             guardrails,
+            self._spent,
         )
         meter = Meter("", AGENT_LIMITS, (walk.task_meter(self.job), walk.agent_meter(agent)))
         return Desk(walk.run, self.path, task, agent, model, meter, gateway, conversation, tuple(withheld))
@@ -110,8 +111,7 @@ class Worker:
         tool, counted = wanted.tool, self.walk.run.counted
         if tool is look_back:
             return Allow()
-        grant = self.scope.grant(tool.name)
-        counters = {holder: f"{holder}: {tool.name}" for holder in grant.caps} if grant else {}
+        counters = self._counters(tool)
         made = {holder: counted.others(counter, wanted.path) for holder, counter in counters.items()}
         if pays(tool):
             counters["paid"] = f"paid: {landing(tool, wanted.arguments)}"
@@ -120,6 +120,16 @@ class Worker:
         if isinstance(verdict, Allow | Ask):
             counted.take(counters.values(), wanted.path)
         return verdict
+
+    def _counters(self, tool: Tool) -> dict[str, str]:
+        """Return under which names the calls of a tool count, by whose cap it is."""
+        grant = self.scope.grant(tool.name)
+        return {holder: f"{holder}: {tool.name}" for holder in grant.caps} if grant else {}
+
+    def _spent(self, tool: Tool) -> str:
+        """Say why a tool may be called no more in this run; empty where it may."""
+        made = {name: self.walk.run.counted.others(by, "") for name, by in self._counters(tool).items()}
+        return used_up(self.scope, tool, made)
 
     def _bound(self, tool: Tool) -> Tool:
         if tool.name != ask_colleague.name:

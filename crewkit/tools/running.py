@@ -90,6 +90,8 @@ class Running:
     """What the calls of a run share."""
     guardrails: Guardrails = NONE
     """Those over the agent; a tool's own come after them."""
+    spent: Callable[[Tool], str] = lambda tool: ""
+    """Why a tool may be called no more in this run; empty where it may."""
     pages: Pages = field(default_factory=Pages)
     """The long results of the conversation."""
 

@@ -122,6 +122,22 @@ async def test_a_call_that_a_person_denied_leaves_its_number_to_another(make_opt
     assert (result.status, paid) == ("completed", [("b", 1.0)])
 
 
+async def test_a_tool_whose_calls_are_used_up_is_no_longer_offered(make_options, decide, runs, pay, paid):
+    agent = payer(pay, *[call("pay", to=name, amount=1) for name in "aba"], grant=Grant("pay", max_calls=1))
+    crew = Crew([Task("t", "Pay.", agent=agent)])
+    result = await crew.run({}, make_options())
+    decide(result.run_id, "deny", "not her")
+    result = await crew.resume(result.run_id, make_options())
+    decide(result.run_id)
+    result = await crew.resume(result.run_id, make_options())
+    assert (result.status, paid) == ("completed", [("b", 1.0)])
+    decisions = [e.data for e in runs.events(result.run_id) if e.type == "decision.made"]
+    assert [each["offered"] for each in decisions] == [["pay"], ["pay"], [], []]
+    why = "may be called once in a run, and it was"
+    assert decisions[2]["withheld"] == [{"tool": "pay", "by": "limit", "why": why}]
+    assert told(agent.model)[-1] == f"'pay' {why}.", "and one that is called all the same is refused"
+
+
 async def test_every_run_counts_for_itself(make_options, pay, paid):
     agent = payer(pay, call("pay", to="a", amount=1), grant=Grant("pay", "never", max_calls=1))
     crew = Crew([Task("t", "Pay.", agent=agent)])

@@ -17,7 +17,16 @@ from crewkit.memory.embed import SETTING, Embedder
 from crewkit.memory.lexical import indexed_text, words
 from crewkit.memory.rank import Pipeline, add_neighbours, best, fuse, named
 from crewkit.memory.store import Source, Space, Store
-from crewkit.memory.vectors import SEARCH_WIDTH, TAIL, ChromaIndex, ExactIndex, Lock, discard_files, nearest
+from crewkit.memory.vectors import (
+    MOST_MADE_ANEW,
+    SEARCH_WIDTH,
+    TAIL,
+    ChromaIndex,
+    ExactIndex,
+    Lock,
+    discard_files,
+    nearest,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +74,8 @@ class Shelf:
     def close(self) -> None:
         """Close all files and give back the lock."""
         if self._chroma is not None:
-            self._settle()
+            with suppress(Exception):  # what does not work now is done at the next opening
+                self._chroma.settle()
             self._chroma.close()
         self._lock.release()
         if self._open_store is not None:
@@ -73,12 +83,6 @@ class Shelf:
         self._chroma = self._exact = self._open_store = None
         self._checked.clear()
         self._sound.clear()
-
-    def _settle(self) -> None:
-        """Bring the index up to date; what does not work now is done at the next opening."""
-        assert self._chroma is not None
-        with suppress(Exception):
-            self._chroma.settle()
 
     # Adding and forgetting
 
@@ -111,6 +115,12 @@ class Shelf:
         numbers = self._store.forget(namespace, ids=ids, source=source, before=before)
         if numbers and (self._folder / "chroma").exists():
             self._guarded(namespace, lambda chroma: chroma.remove(namespace, numbers))
+            space = self._store.space(namespace)
+            if space is not None and space.records > MOST_MADE_ANEW:
+                self._say(
+                    f"No search finds what was forgotten in '{namespace}', but as numbers its vectors stay in the "
+                    "index's files until: crewkit memory rebuild"
+                )
         return len(numbers)
 
     # Embedding

@@ -36,6 +36,10 @@ TAIL = 200
 """Vectors that are compared one by one before they are worth a write to Chroma (tens of milliseconds each)."""
 
 
+MOST_MADE_ANEW = 5_000
+"""Vectors of an index that is made anew, the next time it is needed, to be rid of the forgotten ones in its files."""
+
+
 class Index(Protocol):
     """Finds the nearest of a namespace's vectors."""
 
@@ -85,9 +89,10 @@ def nearest(numbers: list[int], vectors: Vector, vector: Vector, most: int) -> d
 class ChromaIndex:
     """An embedded Chroma with one collection for each namespace, which follows the store.
 
-    A collection's metadata says which store and embedder it belongs to and which generation it has seen.
-    Whatever is missing from there on is caught up before each search; a collection of another store or
-    embedder, or with a wrong count, is made anew.
+    A collection's metadata says which store and embedder it belongs to, which generation it has seen, and as of
+    which it was made. Whatever is missing from there on is caught up before each search; a collection of another
+    store or embedder, or with a wrong count, is made anew. So is one from which something was forgotten since it was
+    made, for Chroma deletes a vector from its search and not from its files.
     """
 
     def __init__(self, folder: Path, store: Store, embedder: str, dimension: int) -> None:
@@ -107,10 +112,14 @@ class ChromaIndex:
             allow_reset=False,
         )
         _sweep(folder)
+        self._folder = folder
         self._client: Any = chromadb.PersistentClient(str(folder), settings=settings)
         self._store = store
         self._belongs = {"store": store.stamp, "embedder": embedder, "dimension": dimension}
         self._open: dict[int, tuple[Any, int]] = {}
+        self._unclean: set[str] = set()
+        """Namespaces with forgotten vectors in Chroma's files."""
+        self._discarded = False
 
     def search(self, space: Space, vector: Vector, most: int) -> dict[int, float]:
         """Return the cosines of the `most` nearest records."""
@@ -139,9 +148,13 @@ class ChromaIndex:
         return next(self._store.vectors.since(space.number, embedder, seen, TAIL + 1), empty)
 
     def settle(self) -> None:
-        """Bring what was opened up to date, so that the next process has nothing to do."""
+        """Bring what was opened up to date, or out of the files whole where something in it was forgotten."""
         for space in self._store.spaces():
-            if space.number in self._open:
+            made = self._open[space.number][0].metadata["made"] if space.number in self._open else 0
+            forgotten = space.name in self._unclean or self._store.forgotten_since(space, made)
+            if (made or space.name in self._unclean) and forgotten and space.records <= MOST_MADE_ANEW:
+                self._discard(space)
+            elif made:
                 self.catch_up(space)
 
     def catch_up(self, space: Space) -> Any:
@@ -157,7 +170,7 @@ class ChromaIndex:
         self.catch_up(space)
 
     def remove(self, name: str, numbers: Iterable[int]) -> None:
-        """Remove these records' vectors now, whichever embedder they are of."""
+        """Remove these records' vectors from the search now, whichever embedder they are of."""
         from chromadb.errors import NotFoundError
 
         try:
@@ -165,16 +178,19 @@ class ChromaIndex:
         except NotFoundError:
             return
         _delete(collection, numbers)
+        self._unclean.add(name)
 
     def close(self) -> None:
-        """Close Chroma's files."""
+        """Close Chroma's files, and take out of them what was discarded."""
         self._client.close()
+        if self._discarded:
+            _sweep(self._folder, discarded=True)
 
     def _opened(self, space: Space) -> tuple[Any, int]:
         collection = self._create(space)
         found = dict(collection.metadata or {})
-        seen = int(found.pop("generation", 0))
-        if found != self._belongs or seen > space.generation:
+        seen, made = int(found.pop("generation", 0)), int(found.pop("made", 0))
+        if not made or found != self._belongs or seen > space.generation:
             self._discard(space)
             collection, seen = self._create(space), 0
         if seen != space.generation:
@@ -190,7 +206,7 @@ class ChromaIndex:
     def _create(self, space: Space) -> Any:
         return self._client.get_or_create_collection(
             _collection_name(space.name),
-            metadata=self._belongs | {"generation": 0},
+            metadata=self._belongs | {"generation": 0, "made": space.generation},
             embedding_function=None,
             configuration={"hnsw": {"space": "cosine", "ef_search": SEARCH_WIDTH}},
         )
@@ -199,6 +215,7 @@ class ChromaIndex:
         from chromadb.errors import NotFoundError
 
         self._open.pop(space.number, None)
+        self._discarded = True
         try:
             self._client.delete_collection(_collection_name(space.name))
         except NotFoundError:
@@ -210,7 +227,8 @@ class ChromaIndex:
             collection.upsert(ids=[str(number) for number in numbers], embeddings=vectors)
         _delete(collection, self._store.forgotten_since(space, seen) if seen else ())
         # Last, so that a process killed before it catches up again.
-        collection.modify(metadata=self._belongs | {"generation": space.generation})
+        made = collection.metadata["made"]
+        collection.modify(metadata=self._belongs | {"generation": space.generation, "made": made})
         self._open[space.number] = collection, space.generation
 
 
@@ -262,16 +280,22 @@ def discard_files(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _sweep(folder: Path) -> None:
-    """Remove the files of deleted collections, which Chroma leaves behind with all their vectors."""
+def _sweep(folder: Path, *, discarded: bool = False) -> None:
+    """Remove what Chroma leaves behind of deleted collections: files, queued writes, freed pages, with all vectors."""
     file = folder / "chroma.sqlite3"
     if not file.is_file():
         return
-    with closing(sqlite3.connect(file)) as db:
+    with closing(sqlite3.connect(file, isolation_level=None)) as db:
         used = {id for (id,) in db.execute("SELECT id FROM segments")}
-    for left in folder.iterdir():
-        if left.is_dir() and left.name not in used:
-            discard_files(left)
+        left = [place for place in folder.iterdir() if place.is_dir() and place.name not in used]
+        for place in left:
+            discard_files(place)
+        if left or discarded:
+            db.execute(
+                "DELETE FROM embeddings_queue WHERE NOT EXISTS "
+                "(SELECT 1 FROM collections WHERE substr(topic, -length(collections.id)) = collections.id)"
+            )
+            db.execute("VACUUM")
 
 
 def _collection_name(namespace: str) -> str:

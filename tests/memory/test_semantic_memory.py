@@ -6,7 +6,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,17 +76,9 @@ async def found_all(memory: SemanticMemory, records: Sequence[Record] = PASSAGES
 
 
 def chroma_ids(folder: Path) -> set[str]:
-    """Read from Chroma itself, in a process of its own, which vectors the index holds."""
-    code = (
-        "import sys, chromadb\n"
-        "client = chromadb.PersistentClient(sys.argv[1])\n"
-        "for c in client.list_collections():\n"
-        "    print(*client.get_collection(c.name, embedding_function=None).get(include=[])['ids'])\n"
-    )
-    out = subprocess.run(
-        [sys.executable, "-c", code, str(folder / "chroma")], capture_output=True, text=True, check=True
-    )
-    return set(out.stdout.split())
+    """Read from Chroma's own table, now that it is closed, which vectors the index holds."""
+    with closing(sqlite3.connect(folder / "chroma" / "chroma.sqlite3")) as db:
+        return {id for (id,) in db.execute("SELECT embedding_id FROM embeddings")}
 
 
 async def test_an_embedded_record_is_not_embedded_again(tmp_path: Path) -> None:
@@ -138,10 +130,15 @@ async def test_the_index_catches_up_with_what_it_missed(tmp_path: Path) -> None:
         await found_all(memory, PASSAGES[:10])
         async with opened(tmp_path, wait=0.0, say=lambda text: None) as other:
             await other.add(PASSAGES[10:])
+            await found_all(other)
+        await found_all(memory)
+    assert len(chroma_ids(tmp_path)) == 30
+    async with opened(tmp_path) as memory:
+        await found_all(memory)
+        async with opened(tmp_path, wait=0.0, say=lambda text: None) as other:
             await other.forget(ids=[PASSAGES[0].id()])
             await found_all(other, PASSAGES[1:])
         await found_all(memory, PASSAGES[1:])
-    assert len(chroma_ids(tmp_path)) == 29
 
 
 async def test_an_index_that_lost_vectors_is_made_anew(tmp_path: Path) -> None:
@@ -212,29 +209,60 @@ async def test_rebuild_embeds_and_indexes_all(tmp_path: Path) -> None:
     assert len(chroma_ids(tmp_path)) == 30
 
 
-async def test_forgotten_records_are_gone_from_sql_and_from_chroma(tmp_path: Path) -> None:
+def held(folder: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
+
+
+def vector_of(folder: Path, number: int) -> bytes:
+    with sqlite3.connect(folder / "memory.db") as db:
+        return db.execute("SELECT vector FROM vectors WHERE record = ?", (number,)).fetchone()[0]
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["with the embedder", "without one"])
+async def test_what_was_forgotten_is_in_no_file(tmp_path: Path, known: bool) -> None:
     secret = Record("The passphrase is heliotrope.", "secret.md", 0, 29, title="Heliotropes")
     async with opened(tmp_path) as memory:
         await memory.add([secret, *PASSAGES])
         await memory.recall("passphrase")
-    assert "1" in chroma_ids(tmp_path)
-    async with opened(tmp_path) as memory:
+    vector = vector_of(tmp_path, 1)
+    assert held(tmp_path).count(vector) >= 2, "in SQL and in Chroma"
+    async with opened(tmp_path, **({} if known else {"embedder": None})) as memory:
+        if known:
+            await memory.recall("passphrase")
         assert await memory.forget(source="secret.md") == 1
+        if known:
+            await found_all(memory)
+    left = held(tmp_path)
+    assert b"heliotrop" not in left.lower()
+    assert vector not in left
+    assert b"topic7" in left
+    async with opened(tmp_path) as memory:
+        await found_all(memory)
     assert chroma_ids(tmp_path) == {str(number) for number in range(2, 32)}
-    held = b"".join(file.read_bytes() for file in tmp_path.iterdir() if file.is_file())
-    assert b"heliotrop" not in held.lower()
-    assert b"topic7" in held
 
 
-async def test_forgetting_without_an_embedder_reaches_chroma_too(tmp_path: Path) -> None:
+async def test_a_killed_process_leaves_what_it_forgot_to_the_next_one(tmp_path: Path) -> None:
     async with opened(tmp_path) as memory:
         await memory.add(PASSAGES)
         await found_all(memory)
-    async with opened(tmp_path, embedder=None) as memory:
-        assert await memory.forget(ids=[PASSAGES[0].id()]) == 1
-    assert len(chroma_ids(tmp_path)) == 29
+    vector = vector_of(tmp_path, 1)
+    code = f"""
+        import asyncio, os, sys
+        from crewkit.memory.semantic import SemanticMemory
+        from crewkit.testing.memory import HashEmbedder
+
+        async def main():
+            memory = SemanticMemory(sys.argv[1], embedder=HashEmbedder())
+            await memory.forget(ids=["{PASSAGES[0].id()}"])
+            os._exit(9)
+
+        asyncio.run(main())
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(tmp_path)], check=False)
+    assert done.returncode == 9
     async with opened(tmp_path) as memory:
         await found_all(memory, PASSAGES[1:])
+    assert vector not in held(tmp_path)
 
 
 class Failing(HashEmbedder):

@@ -22,7 +22,7 @@ class Page {
     this.filter = new Filter(this.run, (paths, test) => this.narrowed(paths, test));
     this.outline = new Outline(this.run, (path) => this.go(path));
     this.transcript = new Transcript(this.run, (path) => this.passed(path));
-    this.tabs = el("div", { class: "tabs", role: "tablist", "aria-label": "Views" });
+    this.tabs = el("div", { class: "tabs", role: "tablist", "aria-label": "Views", on: { keydown: (event) => this.turn(event) } });
     this.pane = el("div", { class: "pane" });
     this.split = splitter();
     this.live = el("span", { class: "sr", "aria-live": "polite" });
@@ -76,13 +76,24 @@ class Page {
   show(view) {
     const panels = { transcript: () => this.transcript, messages: () => ({ element: messagesPanel(this.run) }), events: () => (this.events ||= this.makeEvents()) };
     this.view = view;
+    const focused = this.tabs.contains(document.activeElement);
     clear(this.tabs).append(...VIEWS.map(([name, label]) => el("a", { role: "tab", href: name === "transcript" ? hashOf(this.at || "") : `#${name}`, "aria-selected": String(name === view), id: `tab-${name}` }, label, this.badge(name))));
+    if (focused) this.tabs.querySelector(`#tab-${view}`).focus();
     const { element } = panels[view]();
     this.pane.setAttribute("role", "tabpanel");
     this.pane.setAttribute("aria-labelledby", `tab-${view}`);
     if (this.pane.firstChild !== element) clear(this.pane).append(element);
     if (view === "events") this.events.draw(true);
     if (view !== "transcript") this.element.dataset.side = "reading";
+  }
+
+  /** The arrow keys go from tab to tab. */
+  turn(event) {
+    const way = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!way) return;
+    event.preventDefault();
+    const at = (VIEWS.findIndex(([name]) => name === this.view) + way + VIEWS.length) % VIEWS.length;
+    this.tabs.children[at].click();
   }
 
   badge(view) {

@@ -87,8 +87,9 @@ function turnBlock(run, node) {
   const decision = run.newest(node, "decision.made");
   const number = node.path.slice(node.path.lastIndexOf("/") + 1);
   const name = answered?.data.model || started?.data.model || "";
+  const turns = run.node(node.up).children.filter((child) => child.kind === "turn").length;
   return el("div", {},
-    heading(run, node, "turn", `Turn ${number}`, el("span", { class: "who" }, node.agent || ""), name ? chip(name, "model") : ""),
+    heading(run, node, "turn", [`Turn ${number}`, turns > 1 ? el("span", { class: "of" }, ` of ${turns}`) : ""], el("span", { class: "who" }, node.agent || ""), name ? chip(name, "model") : ""),
     node.children.filter((child) => BEFORE.has(child.kind)).map((child) => beforeView(run, child)),
     started ? sentView(run, node, started) : "",
     step ? stepTrouble(run, step) : "",
@@ -189,7 +190,7 @@ function decisionCard(run, node, event) {
   const { offered = [], withheld = [], chosen = [], temperature, budget = {} } = event.data;
   const called = new Set(chosen.map((call) => call.tool));
   const turn = node.path;
-  return el("section", { class: "decision", "aria-label": "Decision" },
+  return el("div", { class: "decision", role: "group", "aria-label": "Decision" },
     line("decided", chosen.length
       ? chosen.map((call, i) => el("div", { class: "choice" }, el("a", { href: hashOf(`${turn}/tool:${i}`) }, el("code", { class: "call" }, callText(call.tool, call.arguments, 600)))))
       : el("b", {}, "to answer")),
@@ -254,7 +255,7 @@ function oneAsk(run, node, asked, decision) {
   const data = asked.data;
   const about = Object.entries(data).filter(([name, value]) => !ASKED.has(name) && value !== null && value !== "");
   const state = decision ? (decision.data.expired ? "expired" : decision.data.decision) : "waiting";
-  return el("section", { class: `question ${tone(state)}`, "aria-label": "Approval" },
+  return el("div", { class: `question ${tone(state)}`, role: "group", "aria-label": "Approval" },
     el("div", { class: "question-head" }, icon("ask"), el("b", {}, data.question || "A person was asked"),
       pill(state, { approve: "approved", deny: "denied" }[state] || state)),
     data.tool ? el("code", { class: "call" }, callText(data.tool, data.arguments)) : "",

@@ -37,7 +37,7 @@ function other(run, event) {
 /** Show who contradicted whom, and by which rule one of them counts. */
 function conflictView(run, event) {
   const { rule = "", chosen = "", why = "", about = "", parties = [], tried = [] } = event.data;
-  return el("section", { class: "conflict", "aria-label": "Conflict" },
+  return el("div", { class: "conflict", role: "group", "aria-label": "Conflict" },
     el("div", { class: "memory-head" }, icon("conflict"), el("b", {}, count(parties.length, "contradicting result")), about ? ` about ${about}` : ""),
     el("ul", { class: "parties" }, parties.map((party) => el("li", { class: party.task === chosen ? "counts" : "" },
       el("div", {}, stepLink(run, sibling(event.path.split("/resolved")[0], party.task), party.task), el("span", { class: "aside" }, party.agent && party.agent !== party.task ? ` ${party.agent}` : ""),
@@ -69,7 +69,7 @@ function cameOf(data) {
 /** Show which earlier cases an agent was told of, and why these. */
 function casesView(event) {
   const { hits = [], chosen = [], text = "", label } = event.data;
-  return el("section", { class: "memory", "aria-label": "Earlier cases" },
+  return el("div", { class: "memory", role: "group", "aria-label": "Earlier cases" },
     el("div", { class: "memory-head" }, icon("memory"), el("b", {}, "looked for earlier cases"),
       el("span", { class: "aside" }, `${count(hits.length, "candidate")}, ${number(chosen.length)} told to the agent`)),
     chosen.length ? el("ul", { class: "cases" }, chosen.map((each) => el("li", {}, chip(each.as || "case", each.as === "warning" ? "effect" : "chosen"), ` ${each.task ? `${each.task}: ` : ""}${each.why || ""} `, el("code", { class: "aside" }, each.id || "")))) : "",
@@ -91,7 +91,7 @@ function memoryView(run, event) {
   const { query = "", hits = [], namespace } = event.data;
   const used = new Set(run.head.hits?.[event.seq] || []);
   const most = Math.max(...hits.map((hit) => hit.score || 0), 1e-9);
-  return el("section", { class: "memory", "aria-label": "Memory" },
+  return el("div", { class: "memory", role: "group", "aria-label": "Memory" },
     el("div", { class: "memory-head" }, icon("memory"), el("b", {}, "recalled"), ` “${oneLine(query, 300)}”`,
       el("span", { class: "aside" }, `${count(hits.length, "hit")}, ${number(used.size)} used${namespace ? ` · ${namespace}` : ""}`)),
     hits.length ? el("table", { class: "hits" },

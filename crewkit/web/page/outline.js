@@ -99,10 +99,11 @@ class Outline {
     const [input = 0, output = 0, usd = 0, unpriced = 0, steps = 0] = node.used || [];
     const seconds = this.run.seconds(node);
     const flag = tone(node.status);
-    const label = [node.kind === "turn" ? `turn ${name}` : name, verb, aside, node.status].filter(Boolean).join(" ");
+    const figures = [input + output ? `${short(input + output)} tokens` : "", steps || usd ? money(usd, unpriced) : "", node.bars.length ? duration(seconds) : "", node.red ? "on the way to what failed" : ""].filter(Boolean).join(", ");
+    const label = [node.kind === "turn" ? `turn ${name}` : name, verb, oneLine(aside || "", 240), `${node.status}.`, figures].filter(Boolean).join(" ");
     return el("div", {
       class: `row ${node.kind} ${flag}${node.red ? " red" : ""}`, role: "row", id: `row-${i}`, "aria-level": level + 1, "aria-rowindex": i + 1,
-      "aria-label": oneLine(label, 300), ...(parent ? { "aria-expanded": String(open) } : {}),
+      "aria-label": oneLine(label, 400), ...(parent ? { "aria-expanded": String(open) } : {}),
       style: { top: `${i * ROW}px`, "--level": level },
       on: { click: () => this.choose(node.path), dblclick: () => this.toggle(node.path) },
     },

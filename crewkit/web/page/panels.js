@@ -4,7 +4,7 @@ function messagesPanel(run) {
   const threads = run.threads;
   const talks = threads.filter((thread) => thread.events.some((event) => ["question", "answer", "review", "handoff"].includes(event.data.kind)));
   const rest = threads.filter((thread) => !talks.includes(thread));
-  return el("div", { class: "panel messages", tabindex: "-1", role: "region", "aria-label": "Messages between agents" },
+  return el("div", { class: "panel messages", tabindex: "-1", role: "region", "aria-label": "Messages between agents" }, el("h2", { class: "sr" }, "Messages"),
     talks.length ? talks.map((thread) => threadView(run, thread)) : el("p", { class: "none" }, "No agent asked another."),
     rest.length ? el("h2", {}, "Assignments and reports") : "", rest.map((thread) => threadView(run, thread)));
 }
@@ -16,7 +16,7 @@ function threadView(run, thread) {
   const cap = closed?.data.cap ?? run.head.beginning.limits?.rounds;
   const first = said[0]?.data || {};
   const talk = ["question", "review", "handoff"].includes(first.kind);
-  return el("section", { class: "thread", "aria-label": thread.name },
+  return el("div", { class: "thread", role: "group", "aria-label": thread.name },
     el("header", {}, el("h3", {}, talk ? [first.sender, " and ", first.to] : thread.name),
       el("span", { class: "aside" }, talk ? `in ${thread.task} · ` : "", talk ? `${rounds}${cap ? ` of ${cap}` : ""} round${rounds === 1 && !cap ? "" : "s"}` : "",
         " ", stepLink(run, thread.task, "show the task"))),
@@ -44,7 +44,7 @@ class Events {
     this.body = el("div", { class: "rows" });
     this.view = el("div", { class: "event-list", tabindex: "0", role: "list", "aria-label": "Events", on: { scroll: () => this.draw(), keydown: (event) => this.key(event) } }, this.body);
     this.detail = el("div", { class: "event-detail", "aria-live": "polite" });
-    this.element = el("div", { class: "panel events", tabindex: "-1", role: "region", "aria-label": "Events of the journal" }, this.view, this.detail);
+    this.element = el("div", { class: "panel events", tabindex: "-1", role: "region", "aria-label": "Events of the journal" }, el("h2", { class: "sr" }, "Events"), this.view, this.detail);
     new ResizeObserver(() => this.draw(true)).observe(this.view);
     this.refresh();
   }

@@ -93,7 +93,7 @@ class Runs {
       const last = [...runs].sort((a, b) => (a.started < b.started ? -1 : 1)).slice(-TREND);
       const over = last.filter((run) => !["running", "paused"].includes(run.status));
       const good = over.filter((run) => run.status === "completed").length;
-      return el("section", { class: "trend", "aria-label": `Trend of ${crew}` },
+      return el("div", { class: "trend", role: "group", "aria-label": `Trend of ${crew}` },
         el("h2", {}, crew, el("span", { class: "aside" }, ` ${over.length ? `${percent(good / over.length)} of the last ${over.length} completed` : "none is over"}`)),
         el("div", { class: "sparks" }, [["duration", (run) => run.seconds, duration], ["tokens", (run) => run.tokens, short], ["cost", (run) => run.usd, money]].map(([label, value, write]) => spark(label, last, value, write))));
     }));

@@ -15,7 +15,7 @@ class Transcript {
     this.seen = seen;
     this.filter = null;
     this.list = el("div", { class: "blocks" });
-    this.element = el("div", { class: "transcript", tabindex: "-1", role: "region", "aria-label": "Transcript", on: { scroll: () => this.scrolled() } }, this.list);
+    this.element = el("div", { class: "transcript", tabindex: "-1", role: "region", "aria-label": "Transcript", on: { scroll: () => this.scrolled() } }, el("h2", { class: "sr" }, "Transcript"), this.list);
     this.first = this.last = 0;
     this.refresh();
   }

@@ -38,9 +38,11 @@ if TYPE_CHECKING:
         RunError,
         ToolError,
     )
+    from crewkit.journal.read import Pending
     from crewkit.memory.base import Hit, Record
     from crewkit.memory.semantic import SemanticMemory
     from crewkit.models.route import Capable, Route
+    from crewkit.notify.base import Notifier, Unreached
     from crewkit.resilience.breaker import Breaker
     from crewkit.resilience.retry import Retry
     from crewkit.tools.memory import memory_tools, recall, remember
@@ -70,7 +72,9 @@ _ROOMS = {
     "LimitExceeded": "errors",
     "Limits": "core.limits",
     "ModelError": "errors",
+    "Notifier": "notify.base",
     "Options": "crew.options",
+    "Pending": "journal.read",
     "Priority": "crew.resolve",
     "Receipt": "agents.receipts",
     "Record": "memory.base",
@@ -90,6 +94,7 @@ _ROOMS = {
     "Tool": "tools.tool",
     "ToolContext": "tools.tool",
     "ToolError": "errors",
+    "Unreached": "notify.base",
     "Verdict": "core.verdict",
     "Window": "agents.window",
     "any_of": "crew.task",
@@ -125,7 +130,9 @@ __all__ = [
     "LimitExceeded",
     "Limits",
     "ModelError",
+    "Notifier",
     "Options",
+    "Pending",
     "Priority",
     "Receipt",
     "Record",
@@ -145,6 +152,7 @@ __all__ = [
     "Tool",
     "ToolContext",
     "ToolError",
+    "Unreached",
     "Verdict",
     "Window",
     "any_of",

@@ -20,11 +20,12 @@ from crewkit.cli.common import (
     say,
     say_spans,
 )
-from crewkit.cli.text import call_text, compact, count, cut
+from crewkit.cli.text import Style, count, cut
 from crewkit.errors import InputError
 from crewkit.journal.decide import decide, find_question, questions, unfinished
 from crewkit.journal.edit import edited
 from crewkit.journal.read import Pending
+from crewkit.notify.words import commands, parts, until, where
 
 
 @click.command(
@@ -93,46 +94,21 @@ def deny(*, approval_id: str, note: str, run: str) -> None:
 
 def print_question(question: Pending, *, err: bool = False, lines: int | None = None) -> None:
     """Print a question with what is needed to decide it, and how to; what it is about is cut to some lines."""
-    where = f"  {question.run} · {question.task}"
-    by = f" · {question.agent}" if question.agent not in ("", question.task) else ""
-    say_spans([(question.id, "yellow"), (where + by, ""), (f" · {question.ts[:19]}Z", "dim")], err=err)
+    told = f" · {question.ts[:19]}Z"
+    say_spans([(question.id, "yellow"), (f"  {where(question)}", ""), (told, "dim")], err=err)
     say(f"  {question.question}", style="bold", err=err)
-    if question.tool:
-        _block("call", call_text(question.tool, question.arguments), lines, err=err)
-    for name, origin in question.origins.items():
-        trusted = bool(origin.get("trusted"))
-        from_ = f"{name} is from {origin.get('from')}{'' if trusted else ' (not trusted)'}"
-        say_spans([("  origin ", "dim"), (from_, "" if trusted else "yellow")], err=err)
-    if question.preview:
-        _block("shows", question.preview, lines, err=err)
-    if question.reason:
-        _block("reason", question.reason, lines, err=err)
-    if question.objection:
-        _block("again", question.objection, lines, err=err)
-    if question.output is not None:
-        _block("output", _pretty(question.output), lines, err=err)
-    if question.arguments and not question.tool:
-        said = ", ".join(f"{name}={compact(value)}" for name, value in question.arguments.items())
-        _block("takes", f"{said}    (another: --edit {next(iter(question.arguments))}=…)", lines, err=err)
-    until = f"    until {question.expires[:16]}Z" if question.expires else ""
-    say(
-        f'  crewkit approve {question.id}    crewkit deny {question.id} --note "…"{until}',
-        style="dim",
-        err=err,
-    )
+    for part in parts(question):
+        _block(part.label, part.text, lines, style="yellow" if part.warns else "", err=err)
+    say(f"  {commands(question)}    {until(question)}".rstrip(), style="dim", err=err)
 
 
-def _block(label: str, text: str, limit: int | None, *, err: bool) -> None:
+def _block(label: str, text: str, limit: int | None, *, style: Style, err: bool) -> None:
     lines = text.splitlines() or [""]
     for i, line in enumerate(lines[:limit]):
         shown = line if limit is None else cut(line, 200)
-        say_spans([(f"  {label if not i else '':7}", "dim"), (shown, "")], err=err)
+        say_spans([(f"  {label if not i else '':7}", "dim"), (shown, style)], err=err)
     if limit is not None and len(lines) > limit:
         say(f"         … {len(lines) - limit} more lines: crewkit approvals", style="dim", err=err)
-
-
-def _pretty(output: Any) -> str:
-    return compact(output) if isinstance(output, str) else json.dumps(output, ensure_ascii=False, indent=2)
 
 
 def _decide(id: str, decision: str, note: str, run: str, edits: Sequence[str] = (), whole: str = "") -> None:

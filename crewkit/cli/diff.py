@@ -10,7 +10,8 @@ import click
 
 from crewkit.cli.common import complete_run, echo_json, examples, opened_journal, say, say_spans
 from crewkit.cli.group import FAILED, OK
-from crewkit.cli.text import call_text, compact, count, cut, money, number, one_line
+from crewkit.cli.text import count, cut, money, number, one_line
+from crewkit.core.text import call_text, compact
 
 if TYPE_CHECKING:
     from crewkit.journal.compare import By, Difference

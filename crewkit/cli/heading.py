@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from crewkit.cli.happened import of_the_run
 from crewkit.cli.lines import Data, Line, as_data, clock, coloured, labelled, marked, quantities, used_of
 from crewkit.cli.progress import forked_at, models_of
-from crewkit.cli.text import compact, cut, duration, one_line
+from crewkit.cli.text import cut, duration, one_line
 from crewkit.core.events import Event
+from crewkit.core.text import compact
 from crewkit.journal.read import beginning, ending, inherited, origin, totals
 from crewkit.journal.tree import Node
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from crewkit.cli.progress import MARKS, Span
-from crewkit.cli.text import arguments_of, call_text, cells, cut, duration, money, number, one_line
+from crewkit.cli.text import arguments_of, cells, cut, duration, money, number, one_line
 from crewkit.core.events import Event
+from crewkit.core.text import call_text
 from crewkit.journal.forget import standing
 from crewkit.journal.timeline import Bar, Timeline, timeline
 from crewkit.journal.tree import Node

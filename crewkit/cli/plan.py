@@ -30,8 +30,10 @@ def plan(*, target: str, model: str, as_json: bool) -> None:
     In which order, what runs side by side, how many calls and tokens and how much money at most, what its
     tools may do, where a person is asked, and what looks wrong.
     """
+    from crewkit.core.environ import environment
     from crewkit.crew.forecast import Ahead, forecast
     from crewkit.crew.load import load
+    from crewkit.notify.places import shown
 
     with redirect_stdout(sys.stderr):
         crew = load(target, Path.cwd())
@@ -67,6 +69,8 @@ def plan(*, target: str, model: str, as_json: bool) -> None:
 
     for task in sorted(ahead.tasks, key=lambda task: task.step):
         row(task)
+    if told := shown(crew.notify, environment()):
+        say(f"  people are told by  {', '.join(told)}", style="dim")
     kept = {name: cap for name, cap in ahead.caps.items() if cap is not None and name in _CAPS}
     caps = " or ".join(f"{cap:,g} {name}" for name, cap in kept.items())
     say(f"  the run ends at  {caps or 'no cap'}", style="dim")

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from crewkit.cli.text import call_text, count, duration, money, number, one_line
+from crewkit.cli.text import count, duration, money, number, one_line
 from crewkit.core.clock import to_second
 from crewkit.core.events import Event
+from crewkit.core.text import call_text
 from crewkit.journal.forget import touches
 from crewkit.journal.read import outcome
 
@@ -376,6 +377,20 @@ def _conflict(data: Data) -> list[Span]:
     return [(f"conflict: {data.get('chosen')} counts, by {data.get('rule')}: {why}", "yellow")]
 
 
+def untold(data: Data) -> Span | None:
+    """Say that nobody could be told of a question by some channel; `None` where somebody was."""
+    if data.get("outcome") == "told":
+        return None
+    tries = count(int(data.get("attempts") or 0), "try").replace("trys", "tries")
+    why = one_line(str(data.get("why", "")), 200)
+    return f"nobody could be told by {data.get('by')} ({tries}): {why}", "yellow"
+
+
+def _told(data: Data) -> list[Span] | None:
+    said = untold(data)
+    return [said] if said else None
+
+
 _SAYINGS: Mapping[str, Callable[[Data], list[Span] | None]] = {
     "model.finished": _model_failed,
     "guardrail.checked": _guardrail,
@@ -387,6 +402,7 @@ _SAYINGS: Mapping[str, Callable[[Data], list[Span] | None]] = {
     "run.signal": _signal,
     "retry.scheduled": _retry,
     "limit.exceeded": _limit,
+    "approval.told": _told,
     "approval.decided": _decided,
     "note": _note,
 }

@@ -19,9 +19,11 @@ from crewkit.cli.lines import (
     quantities,
     used_of,
 )
-from crewkit.cli.text import arguments_of, call_text, compact, count, duration, number, one_line, safe
+from crewkit.cli.progress import untold
+from crewkit.cli.text import arguments_of, count, duration, number, one_line, safe
 from crewkit.core.events import Event, enclosing
 from crewkit.core.messages import ChatMessage
+from crewkit.core.text import call_text, compact
 from crewkit.journal.read import messages, outcome
 from crewkit.journal.tree import Node, tree
 
@@ -322,6 +324,8 @@ class Transcript:
                     [("asked a person", "yellow"), (f"  {data.get('id')} at {clock(event)}", "dim")], indent
                 )
                 yield from self._content(str(data.get("question", "")), indent)
+            elif event.type == "approval.told":
+                yield Line([untold(data) or (f"told by {data.get('by')}", "dim")], indent)
             elif event.type == "approval.decided":
                 approved = data.get("decision") == "approve"
                 verb, style = ("approved", "green") if approved else ("denied", "red")

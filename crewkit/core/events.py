@@ -35,6 +35,7 @@ does not know; a key that does not apply is left out):
 | `wait.refused` | same | `signal` (id of an event whose data is not what was promised), `by`, `why` |
 | `approval.requested` | …/ask | `id`, `kind`: tool, output, unknown; `question`, `tool`, `definition` (hash of the tool), `arguments`, `output`, `reason`, `objection` (why edited arguments were not accepted), `origins` {control argument: {from, trusted}}, `preview`, `parameters` (schema of the tool), `binding` (hash of all that the decision is bound to), `expires` (from then on it is a no) |
 | `approval.decided` | …/ask | `id`, `decision`: approve, deny; `note`, `by`, `arguments` (edited). Appended by other processes; `expired` by the run itself |
+| `approval.told` | …/ask | `id`, `by` (slack #ops, webhook HOST, terminal), `outcome`: told, failed; `attempts`, `why` (not): whether somebody could be told of the question |
 | `memory.searched` | under the call | `namespace`, `query`, `k`, `where`, `hits` [{id, source, start, end, score, parts {dense, lexical, neighbour, author}, label, run, agent}] |
 | `memory.recalled` | task/0/recall | `query`, `namespace`, `hits` (as above), `chosen` [{id, as: example/warning, why, task}], `text` (that the agent is told), `label`. What became of earlier tasks |
 | `memory.written` | under the call | `namespace`, `count`, `ids`, `sources`; of documents `unchanged`, `removed`, `refused` {source: why}; task/0/episode: what became of the task |

@@ -18,6 +18,8 @@ from crewkit.core.limits import Limits
 from crewkit.crew.task import Task
 from crewkit.errors import expect
 from crewkit.models.route import Route, check_routes
+from crewkit.notify.base import Notifier
+from crewkit.notify.places import check_places
 from crewkit.resilience.breaker import Breaker
 
 if TYPE_CHECKING:
@@ -81,6 +83,9 @@ class Crew:
     `{user}` in it every user has a memory of their own. `None`: every run remembers for itself."""
     knowledge: Sequence[str] = ()
     """Files and folders of documents that `recall` finds, with what is remembered. Each is indexed once, by content."""
+    notify: Sequence[str | Notifier] = ()
+    """Where people are told of questions, of this crew and of those inside it: `slack:#channel`, a URL, `terminal`, or
+    an object with `name` and `tell`. `CREWKIT_NOTIFY` names more. Tokens and secrets are in the environment."""
 
     def __post_init__(self) -> None:
         from crewkit.crew.compile import compile_crew
@@ -98,6 +103,10 @@ class Crew:
         given = [self.knowledge] if isinstance(self.knowledge, str | Path) else self.knowledge
         expect(where, "knowledge", given, Iterable, "a list of folders: knowledge=['docs']")
         object.__setattr__(self, "knowledge", tuple(str(path) for path in given))
+        places = [self.notify] if isinstance(self.notify, str) else self.notify
+        expect(where, "notify", places, Iterable, "a list of places: notify=['slack:#ops']")
+        object.__setattr__(self, "notify", tuple(places))
+        check_places(self.notify, where)
         object.__setattr__(self, "tasks", tuple(self.tasks))
         object.__setattr__(self, "agents", tuple(self.agents))
         object.__setattr__(self, "guardrails", as_guardrails(self.guardrails, where))

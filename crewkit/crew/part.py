@@ -77,7 +77,7 @@ async def do_part(crew: Crew, name: str, wanted: Part, since: int, options: Opti
             return None
         turn = await reopened(crew, name, lease, history, opened, options)
         reached: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        session, walk, _ = set_out(turn, _only(wanted, reached))
+        session, walk, _ = set_out(turn, _only(wanted, reached), wanted.path)
         walking = asyncio.create_task(walk.through())
         watching = asyncio.create_task(watch(session, options))
         try:
@@ -87,11 +87,16 @@ async def do_part(crew: Crew, name: str, wanted: Part, since: int, options: Opti
             else:
                 await walking
                 outcome = Outcome("stopped", why=session.cancelled, error=_unreached(name, wanted, session))
+            watching.cancel()
+            if session.telling:
+                await session.telling.finish()
         except (OtherCrew, JournalError):
             raise
         except Exception as error:  # noqa: BLE001  it ends the run, not the worker
             outcome = Outcome("stopped", why=str(error), error=_broken(error))
         finally:
+            if session.telling:
+                await session.telling.stop()
             for task in (walking, watching):
                 task.cancel()
                 with suppress(asyncio.CancelledError, Exception):

@@ -42,6 +42,8 @@ from crewkit.journal.forget import standing
 from crewkit.journal.run import Run, new_run_id
 from crewkit.models.base import Model
 from crewkit.models.route import RECOVERY, Health
+from crewkit.notify.places import notifiers
+from crewkit.notify.telling import Telling
 
 Data = dict[str, Any]
 
@@ -119,6 +121,7 @@ async def give_up(name: str, why: str, options: Options) -> None:
 async def _begin(crew: Crew, given: Data, opened: Opened, options: Options) -> Turn:
     """Make a new run and record its beginning."""
     check_knowledge(crew)
+    notifiers(crew.notify, options.environ)  # what is missing is missed before anything is begun
     specs = model_specs(crew, options)
     health = Health(options.clock)
     models = resolve_models(crew, specs, options, health)
@@ -248,8 +251,14 @@ def _learn(crew: Crew, journal: Journal, health: Health, clock: Clock) -> None:
 # Carrying on
 
 
-def set_out(turn: Turn, doing: Doing | None = None) -> tuple[Session, Walk, RunMemory]:
-    """Make what carries a run on: its session, the walk of its graph, its memory."""
+def set_out(turn: Turn, doing: Doing | None = None, only: str = "") -> tuple[Session, Walk, RunMemory]:
+    """Make what carries a run on: its session, the walk of its graph, its memory.
+
+    Args:
+        turn: The run.
+        doing: How its tasks are done.
+        only: The task that is in this process's hands, where not the whole run is.
+    """
     crew, run, history = turn.crew, turn.run, turn.history
     options = replace(turn.options, doing=doing or turn.options.doing)
     memory = run_memory(crew, run, turn.opened.memory, turn.inputs, history)
@@ -259,6 +268,11 @@ def set_out(turn: Turn, doing: Doing | None = None) -> tuple[Session, Walk, RunM
     if memory.lasts:
         session.episodes = Episodes(memory, counted)
         run.listeners.append(session.episodes.see)
+    if channels := notifiers(crew.notify, options.environ):
+        session.telling = Telling(run, channels)
+        if turn.options.doing is None:  # otherwise whoever does a task tells what it asks
+            session.telling.catch_up(counted, only)
+            run.listeners.append(session.telling.see)
     return session, Walk(session, crew, turn.inputs, limits=options.limits.over(crew.limits)), memory
 
 
@@ -274,6 +288,9 @@ async def carry_on(turn: Turn) -> Result:
         await run.commit(durable=True)  # the run has begun, whatever follows
         await memory.learn()
         outcomes = await walk.through()
+        watching.cancel()  # what comes from now on wakes the run when it has paused
+        if session.telling:
+            await session.telling.finish()
     except asyncio.CancelledError:
         if not options.queue:  # otherwise another worker carries it on
             run.record("run.paused", data={"reason": "interrupted", "seconds": run.clock.monotonic() - begun})
@@ -285,6 +302,8 @@ async def carry_on(turn: Turn) -> Result:
     finally:
         timer.cancel()
         watching.cancel()
+        if session.telling:
+            await session.telling.stop()
         with suppress(asyncio.CancelledError):
             await watching
     used = walk.meter.used() if options.doing is None else await _used(turn)

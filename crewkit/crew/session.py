@@ -17,6 +17,7 @@ from crewkit.crew.part import Here, Part
 from crewkit.errors import LimitExceeded
 from crewkit.journal.run import Run
 from crewkit.models.base import Model
+from crewkit.notify.telling import Telling
 from crewkit.resilience.breaker import Breaker
 from crewkit.tools.services import Services
 
@@ -63,6 +64,8 @@ class Session:
         self.memory = memory
         self.episodes: Episodes | None = None
         """What became of tasks, where what the crew remembers lasts."""
+        self.telling: Telling | None = None
+        """Tells people of questions, where somebody is to be told."""
 
     async def do(self, part: Part, here: Here) -> Outcome:
         """Have a task done: here, unless the run's tasks are done elsewhere."""

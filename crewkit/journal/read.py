@@ -51,6 +51,8 @@ class Pending:
     """RFC 3339: from then on it counts as denied."""
     parameters: Any = None
     """JSON Schema of the tool's arguments."""
+    binding: str = ""
+    """Hash of all that a decision is bound to."""
 
 
 @dataclass(slots=True)
@@ -251,6 +253,7 @@ def _pending(event: Event) -> Pending:
         as_text(data, "preview"),
         as_text(data, "expires"),
         data.get("parameters"),
+        as_text(data, "binding"),
     )
 
 

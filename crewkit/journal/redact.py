@@ -100,6 +100,8 @@ class Redactor:
         for name, value in environ.items():
             if _SECRET_NAME.search(name.upper()):
                 secrets[name] = value.strip()
+            elif name.upper() == "CREWKIT_NOTIFY":  # the rest of a URL often is a secret
+                secrets |= {f"{name}_{i}": url for i, url in enumerate(value.split()) if "://" in url}
             elif match := _URL_PASSWORD.search(value):
                 secrets[name] = unquote(match[1])
         return cls({name: value for name, value in secrets.items() if len(value) >= _SHORTEST})

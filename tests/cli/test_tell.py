@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from crewkit.core.signing import signature
 from crewkit.journal.sqlite import SqliteJournal
-from crewkit.web.webhook import signature
 
 CONTRACT = '''
 from datetime import timedelta

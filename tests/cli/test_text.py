@@ -3,7 +3,8 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crewkit.cli.text import call_text, cells, cut, duration, one_line, safe
+from crewkit.cli.text import cells, cut, duration, one_line, safe
+from crewkit.core.text import call_text
 
 
 @given(st.text(st.characters(codec=None)))

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from crewkit import Crew, InputError, Task
+from crewkit.core.signing import signature
 from crewkit.journal.redact import Redactor
 from crewkit.journal.sqlite import SqliteJournal
-from crewkit.web.webhook import AT_ONCE, Hook, Server, signature
+from crewkit.web.door import AT_ONCE, Server
+from crewkit.web.webhook import Hook
 
 SECRET = "a secret for the tests"
 
@@ -27,7 +29,7 @@ def crew() -> Crew:
 
 @pytest.fixture
 def post(runs: SqliteJournal) -> Iterator[Post]:
-    server = Server(Hook(runs, SECRET, Redactor()), "127.0.0.1", 0)
+    server = Server({"/events/": Hook(runs, SECRET, Redactor()).take}, "127.0.0.1", 0)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, cast
 
-from crewkit.errors import DefinitionError
+from crewkit.errors import DefinitionError, InputError
 from crewkit.journal.read import Pending
 from crewkit.notify.base import Unreached
 from crewkit.notify.blocks import message
@@ -77,3 +77,27 @@ def _refused(response: Any) -> Unreached:
     again = status >= 500 or status == 429 or word in _AGAIN
     why = f"Slack said {word}" if word else f"it answered {status}"
     return Unreached(why, again=again, after=pause_of(headers.get("Retry-After")))
+
+
+def verifier(secret: str) -> Callable[[Mapping[str, str], bytes], bool]:
+    """Return what says whether headers and a body were signed by Slack within the last 5 minutes.
+
+    Raises:
+        InputError: slack-sdk is not installed.
+    """
+    try:
+        from slack_sdk.signature import SignatureVerifier
+    except ImportError as error:
+        raise InputError(missing()) from error
+    slack = SignatureVerifier(secret)
+
+    def verified(headers: Mapping[str, str], body: bytes) -> bool:
+        moment, given = headers.get("X-Slack-Request-Timestamp") or "", headers.get("X-Slack-Signature") or ""
+        if not (moment.isascii() and moment.isdigit() and len(moment) <= 15 and given.isascii()):
+            return False  # the SDK raises on these
+        try:
+            return slack.is_valid(body, moment, given)
+        except UnicodeDecodeError:
+            return False
+
+    return verified

@@ -44,10 +44,11 @@ def parts(question: Pending) -> Iterator[Part]:
         output = question.output
         whole = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False, indent=2)
         yield Part("output", compact(whole))
-    if not question.tool and isinstance(question.arguments, dict) and question.arguments:
-        given = cast("dict[str, Any]", question.arguments)
-        said = ", ".join(f"{name}={compact(value)}" for name, value in given.items())
-        yield Part("takes", f"{said}    (another: --edit {next(iter(given))}=…)")
+    given: Any = question.arguments
+    if not question.tool and isinstance(given, dict) and given:
+        pairs = cast("dict[str, Any]", given)
+        said = ", ".join(f"{name}={compact(value)}" for name, value in pairs.items())
+        yield Part("takes", f"{said}    (another: --edit {next(iter(pairs))}=…)")
 
 
 def commands(question: Pending) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from crewkit.errors import InputError
 from crewkit.notify.answers import Answered, Answers, read_form
-from crewkit.notify.slack import missing
+from crewkit.notify.slack import verifier
 
 SIGNING_SECRET = "SLACK_SIGNING_SECRET"  # noqa: S105  the variable's name
 PATH = "/slack"
@@ -29,15 +29,11 @@ class SlackDoor:
     """
 
     def __init__(self, answers: Answers, secret: str, show: Callable[[Answered], None]) -> None:
-        try:
-            from slack_sdk.signature import SignatureVerifier
-        except ImportError as error:
-            raise InputError(missing()) from error
         if not secret.strip():
             raise InputError(
                 f"{SIGNING_SECRET} is not set: Slack signs with it. See the app's 'Basic Information'."
             )
-        self._verifier = SignatureVerifier(secret)
+        self._signed = verifier(secret)
         self._answers = answers
         self._show = show
 
@@ -54,12 +50,3 @@ class SlackDoor:
                 target=self._show, args=(answered,), name="crewkit-slack-reply", daemon=True
             ).start()
         return 200, {}
-
-    def _signed(self, headers: Mapping[str, str], body: bytes) -> bool:
-        moment, given = headers.get("X-Slack-Request-Timestamp") or "", headers.get("X-Slack-Signature") or ""
-        if not (moment.isascii() and moment.isdigit() and len(moment) <= 15 and given.isascii()):
-            return False  # the verifier raises on these
-        try:
-            return self._verifier.is_valid(body, moment, given)
-        except UnicodeDecodeError:
-            return False

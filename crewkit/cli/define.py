@@ -175,6 +175,9 @@ def _print_job(crew: Crew, job: Job) -> None:
 
     needs: list[Span] = [(f"  after {job.after}", "dim")] if job.needs else []
     say_spans([("  task ", ""), (job.name, "bold"), (f"  {worker(job)}", ""), *needs])
+    if job.each:
+        least = "" if job.task.min_success is None else f", {job.task.min_success:g} have to succeed"
+        say(f"    for each of {job.each.says}, {job.task.concurrency} at a time{least}", style="dim")
     if job.when:
         say(f"    when: {job.when.says}", style="dim")
     if job.until:
@@ -295,6 +298,7 @@ def _as_data(crew: Crew, warnings: list[str]) -> dict[str, Any]:
                 "worker": worker(job),
                 "needs": list(job.needs),
                 "any_of": [list(need.names) for need in job.joins if not isinstance(need, str)],
+                "for_each": job.each.says if job.each else None,
                 "when": job.when.says if job.when else None,
                 "until": job.until.says if job.until else None,
                 "iterations": job.task.iterations if job.until else 1,

@@ -8,7 +8,7 @@ from crewkit.cli.happened import of_the_run
 from crewkit.cli.lines import Data, Line, as_data, clock, coloured, labelled, marked, quantities, used_of
 from crewkit.cli.progress import forked_at, models_of
 from crewkit.cli.text import cut, duration, one_line
-from crewkit.core.events import Event
+from crewkit.core.events import Event, defined, is_item
 from crewkit.core.text import compact
 from crewkit.journal.read import beginning, ending, inherited, origin, totals
 from crewkit.journal.tree import Node
@@ -81,9 +81,13 @@ def _after(task: Data) -> str:
 
 def worker(node: Node) -> str:
     """Say who does a task. One that no agent does is recorded under its own name."""
-    agent = str(node.data("task.started").get("agent") or node.agent)
+    item = next((child for child in node.children if is_item(child.path)), None)
+    if item is not None:
+        return worker(item)
+    ended = node.newest("task.finished")
+    agent = str(node.data("task.started").get("agent") or (ended.agent if ended else node.agent))
     steps = [step for turn in node.children if turn.kind == "turn" for step in turn.children]
-    if agent != node.path.rpartition("/")[2] or any(step.kind == "model" for step in steps):
+    if agent != defined(node.path).rpartition("/")[2] or any(step.kind == "model" for step in steps):
         return agent
     if any(child.kind == "task" for child in node.children):
         return "a crew"

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from crewkit.cli.progress import MARKS, Progress, TaskView
 from crewkit.cli.text import cells, count, cut, duration, money, number, one_line
-from crewkit.core.events import Event
+from crewkit.core.events import Event, defined
 
 _REFRESH = 0.125
 """Seconds between two looks at whether something changed."""
@@ -114,7 +114,7 @@ def _fitting(progress: Progress, room: int) -> tuple[list[TaskView], list[TaskVi
 
     def place(task: TaskView) -> tuple[int, str]:
         # A sub-crew's tasks stand below the task that is the sub-crew.
-        top = task.path.partition("/")[0].partition("#")[0]
+        top = defined(task.path.partition("/")[0])
         return order.get(top, len(order)), task.path if task.path != top else ""
 
     tasks = sorted(progress.tasks.values(), key=place)
@@ -131,7 +131,7 @@ def _interest(task: TaskView) -> int:
 
 def _row(task: TaskView, progress: Progress, now: float, width: int) -> tuple[Text, Text, Text]:
     mark, style = MARKS.get(task.status, ("·", "dim"))
-    indent = "  " * task.path.count("/")
+    indent = "  " * (task.path.count("/") + task.path.count("["))
     name = Text.assemble(
         f"{indent}", (f"{mark} ", style), (task.name, "" if task.status == "waiting" else "bold")
     )

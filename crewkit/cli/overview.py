@@ -7,7 +7,7 @@ from typing import Any
 
 from crewkit.cli.progress import MARKS, Span
 from crewkit.cli.text import arguments_of, cells, cut, duration, money, number, one_line
-from crewkit.core.events import Event
+from crewkit.core.events import Event, is_item
 from crewkit.core.text import call_text
 from crewkit.journal.forget import standing
 from crewkit.journal.timeline import Bar, Timeline, timeline
@@ -69,6 +69,8 @@ def timeline_lines(root: Node, width: int, *, task: str = "") -> Iterator[list[S
 
 def _rows(node: Node, task: str, depth: int = 0) -> Iterator[tuple[Node, int]]:
     for child in node.children:
+        if is_item(child.path) and not task:
+            continue  # there may be thousands: a map is one row
         inside = task and (child.path == task or child.path.startswith(f"{task}/"))
         if (
             child.kind == "task"

@@ -50,7 +50,8 @@ def plan(*, target: str, model: str, as_json: bool) -> None:
     def row(task: Ahead) -> None:
         indent = "  " * task.path.count("/")
         after = f"  after {task.after}" if task.after else ""
-        times = f"  up to {task.iterations} times" if task.iterations > 1 else ""
+        each = f"  for each of {task.each}" if task.each else ""
+        times = f"{each}  up to {task.iterations} times" if task.iterations > 1 else each
         head: list[Span] = [(f"  {indent}{task.step + 1}. ", "dim"), (task.path, "bold")]
         say_spans([*head, (f"  {task.worker}{times}", ""), (after, "dim")])
         if task.model:
@@ -59,7 +60,8 @@ def plan(*, target: str, model: str, as_json: bool) -> None:
                 "" if task.answer_tokens is None else f", answers of {number(int(task.answer_tokens))} tokens"
             )
             price = "" if task.usd is None else f", {task.usd:.2f} usd"
-            say(f"     {indent}{task.model}: {calls}{tokens}{price}", style="dim")
+            one = ", for one item" if task.each else ""
+            say(f"     {indent}{task.model}: {calls}{tokens}{price}{one}", style="dim")
         if task.effects:
             say(f"     {indent}may {', '.join(task.effects)}", style="yellow")
         for tool, lines in task.narrowed.items():

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from crewkit.cli.text import count, duration, money, number, one_line
 from crewkit.core.clock import to_second
-from crewkit.core.events import Event
+from crewkit.core.events import Event, defined, enclosing, is_item
 from crewkit.core.text import call_text
 from crewkit.journal.forget import touches
 from crewkit.journal.read import outcome
@@ -54,6 +54,12 @@ class TaskView:
     """On the process's steady clock, while it runs."""
     seconds: float = 0.0
     why: str = ""
+    items: int = 0
+    """Of a map: how many it is done for."""
+    done: int = 0
+    """Of a map: items that completed."""
+    failed: set[str] = field(default_factory=set[str])
+    """Of a map: items that failed."""
 
     @property
     def name(self) -> str:
@@ -126,8 +132,24 @@ class Progress:
                 self.status = str(data.get("status", ""))
             case _ if event.task:
                 self._task_event(self.tasks.setdefault(event.task, TaskView(event.task)), event)
+                if event.type == "task.finished" and is_item(event.task):
+                    self._item_ended(event)
             case _:
                 pass
+
+    def _item_ended(self, event: Event) -> None:
+        """Count an item of a map and let go of it: there may be thousands."""
+        whole = self.tasks.setdefault(enclosing(event.task), TaskView(enclosing(event.task)))
+        if event.data.get("status") == "completed":
+            whole.done += 1
+            whole.failed.discard(event.task)
+        else:
+            whole.failed.add(event.task)
+        whole.doing = _items(whole)
+        for path in [
+            p for p in self.tasks if p == event.task or p.startswith((f"{event.task}/", f"{event.task}#"))
+        ]:
+            del self.tasks[path]
 
     def seconds(self, now: float) -> float:
         """Return the active seconds until `now` on this process's steady clock."""
@@ -135,11 +157,11 @@ class Progress:
 
     def done(self) -> int:
         """Return how many of the crew's own tasks are completed."""
-        return sum(task.status == "completed" for task in self.tasks.values() if "/" not in task.path)
+        return sum(task.status == "completed" for task in self.tasks.values() if _is_own(task.path))
 
     def all(self) -> int:
         """Return how many tasks the crew has."""
-        return sum("/" not in path for path in self.tasks)
+        return sum(_is_own(path) for path in self.tasks)
 
     def _know(self, data: Data) -> None:
         """Take in which tasks there are: a crew that changed may have others."""
@@ -151,7 +173,7 @@ class Progress:
             agent = str(task.get("agent") or "")
             view = self.tasks[name] = before.pop(name, None) or TaskView(name)
             view.needs, view.agent = needs, "" if agent == name else agent
-            below = [path for path in before if path.startswith(f"{name}/")]
+            below = [path for path in before if path.startswith((f"{name}/", f"{name}["))]
             self.tasks |= {path: before.pop(path) for path in below}
 
     def _resume(self, data: Data) -> None:
@@ -191,6 +213,8 @@ class Progress:
                 )
             case "tool.finished":
                 task.calls.pop(event.path, None)
+            case "map.started":
+                task.items, task.doing = int(data.get("items") or 0), ""
             case "iteration.started":
                 task.doing = f"once more: {data.get('reason', '')}"
             case "retry.scheduled":
@@ -243,6 +267,8 @@ class Progress:
                 ]
             case "task.started" if task:
                 return _marked("running", task, f"begins ({task.agent})" if task.agent else "begins")
+            case "task.finished" if is_item(event.task):
+                return self._item_line(event)
             case "task.finished" if task:
                 return _marked(task.status, task, _finished(task))
             case "wait.started" if task:
@@ -255,10 +281,22 @@ class Progress:
                     return said
                 return [(f"  {event.task}  ", "dim"), *said] if said else None
 
+    def _item_line(self, event: Event) -> list[Span] | None:
+        """Say that an item failed, and at each tenth how far its map has come."""
+        whole = self.tasks[enclosing(event.task)]
+        if event.data.get("status") != "completed":
+            return [("✗ ", "red"), (event.task, "bold"), (f"  failed: {one_line(_why(event.data), 300)}", "")]
+        tenth = max(whole.items // 10, 10)
+        return (
+            [("  ", ""), (whole.path, "bold"), (f"  {_items(whole)}", "dim")]
+            if whole.done % tenth == 0
+            else None
+        )
+
     def _said(self, event: Event) -> list[Span] | None:
         if event.type == "tool.finished":
             call = self._arguments.pop(event.path, str(event.data.get("tool")))
-            if event.task.rpartition("/")[2] == event.agent:
+            if defined(event.task).rpartition("/")[2] == event.agent:
                 return None  # a function that is a task by itself
             ended = outcome(event.data)
             said = f" → {ended}{_error(event.data)}"
@@ -274,6 +312,16 @@ class Progress:
             ]
         said = _SAYINGS.get(event.type)
         return said(event.data) if said else None
+
+
+def _items(whole: TaskView) -> str:
+    failed = f", {len(whole.failed):,} failed" if whole.failed else ""
+    return f"{whole.done:,} of {whole.items:,} items{failed}"
+
+
+def _is_own(path: str) -> bool:
+    """Say whether a task is one of the crew's own, neither in a crew inside nor an item of a map."""
+    return "/" not in path and not is_item(path)
 
 
 def _error(data: Data) -> str:

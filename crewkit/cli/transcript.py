@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 
 from crewkit.cli.happened import happened
@@ -21,7 +22,7 @@ from crewkit.cli.lines import (
 )
 from crewkit.cli.progress import untold
 from crewkit.cli.text import arguments_of, count, duration, number, one_line, safe
-from crewkit.core.events import Event, enclosing
+from crewkit.core.events import Event, defined, enclosing, is_item
 from crewkit.core.messages import ChatMessage
 from crewkit.core.text import call_text, compact
 from crewkit.journal.read import messages, outcome
@@ -29,6 +30,10 @@ from crewkit.journal.tree import Node, tree
 
 _WORTH_POINTING_BACK = 120
 """Characters from which a text that was shown before is pointed to instead of repeated."""
+
+
+_ITEMS = 5
+"""Items of a map that are shown where nobody asked for the map."""
 
 
 class Transcript:
@@ -147,8 +152,13 @@ class Transcript:
             yield from self._bus(event, indent)
 
     def _children(self, node: Node, indent: int) -> Iterator[Line]:
+        items = [child for child in node.children if is_item(child.path)]
+        hidden = self._unshown(items) if node.path != self._task else set[str]()
+        if items:
+            yield self._items(node, items, len(hidden), indent)
         for child in node.children:
-            yield from self._child(child, indent)
+            if child.path not in hidden:
+                yield from self._child(child, indent)
 
     def _child(self, child: Node, indent: int) -> Iterator[Line]:
         if self._agent and not any(below.agent == self._agent for below in child.walk()):
@@ -175,6 +185,22 @@ class Transcript:
                 yield from self._children(child, indent)
             case _:
                 pass
+
+    def _unshown(self, items: Sequence[Node]) -> set[str]:
+        """Return the items of a map that are left out: those that failed or go on are shown before others."""
+        first = sorted(items, key=lambda item: item.status == "completed")
+        return {item.path for item in first[_ITEMS:]}
+
+    def _items(self, node: Node, items: Sequence[Node], hidden: int, indent: int) -> Line:
+        all = int(node.data("map.started").get("items") or len(items))
+        stands = Counter(item.status for item in items)
+        said = ", ".join(f"{many:,} {status}" for status, many in stands.items())
+        more = (
+            f"; {hidden:,} not shown: crewkit show RUN --task '{node.path}' or '{node.path}[n]'"
+            if hidden
+            else ""
+        )
+        return Line([(f"{all:,} items", "bold"), (f"  {said}{more}", "dim")], indent)
 
     def _bus(self, event: Event, indent: int) -> Iterator[Line]:
         data = event.data
@@ -283,7 +309,9 @@ class Transcript:
             next((data["tool"] for data in (started, checked, finished) if data.get("tool")), node.title)
         )
         call = call_text(name, started.get("arguments", arguments_of(checked)))
-        if node.agent == node.task.rpartition("/")[2]:  # a function that is a task: its parameters' sources
+        if (
+            node.agent == defined(node.task).rpartition("/")[2]
+        ):  # a function that is a task: its parameters' sources
             call = call.replace('"', "")
         ended = outcome(finished) if finished else node.status
         style = "green" if ended == "ok" else "red" if finished else "yellow"

@@ -121,6 +121,10 @@ class Schedule:
 
     def wake(self) -> None:
         """Enter the waiting tasks again: somebody decided something."""
+        for name, outcome in list(self._done):  # left a moment ago, and not counted yet
+            if isinstance(outcome, Outcome) and outcome.status == "waiting":
+                self._done.remove((name, outcome))
+                self._settle(name, outcome)
         for name, outcome in list(self.outcomes.items()):
             if outcome.status == "waiting" and not self._halted:
                 del self.outcomes[name]

@@ -5,14 +5,15 @@ does not know; a key that does not apply is left out):
 
 | type | path | data |
 |---|---|---|
-| `run.started` | | `crew` (name), `target` (how to load it again, or null), `queue` (of the workers that it was handed over to), `inputs`, `events` {external event that is waited for: JSON Schema of its data, or null}, `models` {task: name}, `definitions` {task: {part: hash}}, `tasks` [{name, needs, any_of [[task]], when, until, agent, kind: agent/function/crew/wait/conflict, on_failure}], `limits`, `given` (the caps that came with the run, not the crew), `agents` [{role, goal, model, tools}], `crewkit` (version), `cwd` |
+| `run.started` | | `crew` (name), `target` (how to load it again, or null), `queue` (of the workers that it was handed over to), `inputs`, `events` {external event that is waited for: JSON Schema of its data, or null}, `models` {task: name}, `definitions` {task: {part: hash}}, `tasks` [{name, needs, any_of [[task]], when, until, for_each, agent, kind: agent/function/crew/wait/conflict, on_failure}], `limits`, `given` (the caps that came with the run, not the crew), `agents` [{role, goal, model, tools}], `crewkit` (version), `cwd` |
 | `run.resumed` | | `pid`, `host`, `changed` {task: what of it}, `forgets` [path] (what was recorded there before counts no longer), `repeats` [call] (effects that may happen again by that), `limits`, `queue` (of the worker that does it); where they changed `models`, `definitions`, `tasks`, `agents`, as in `run.started` |
 | `run.forked` | | The first of a fork's own events: `origin` (run), `at` [path], `forgets` [path], `by`, `edits` [what was changed], `pid`, `host`, `inputs`, `limits`, `changed`; what changed of `run.started` as in `run.resumed` |
 | `run.paused` | | `reason`: approval, wait, pause, interrupted, error (no worker could go on); `why` (one sentence), `approvals` [id], `waits` [id], `by` (who asked for a pause); `until` (RFC 3339: when it can go on by itself); `seen` (`seq` up to which it had read what others appended); `seconds` (active, of this segment) |
 | `run.finished` | | `status`: completed, failed, limit, denied, cancelled; `output` (JSON); `report` {completed: [task], failed: [{task, error}], skipped: [{task, why}], capped: [{task, why}]}; `why` (one sentence); `usage` {tokens, usd (null: unknown), steps, seconds} |
 | `run.signal` | | `signal`: cancel, pause, event (`event`: its name, `data`), message (`text`, `to`: role, or empty for all), late (`path`: a call's end was told by who had lost the task); `id`, `by`. Appended by other processes |
 | `task.started` | task | `agent`, `assigned` (why this agent, where the coordinator chose), `needs`, `definition` |
-| `task.finished` | task | `status`: completed, failed, skipped; `output` (JSON), `error` {type, message}, `why`, `usage` {tokens, usd, steps, seconds}, `seconds`, `label` (of the output), `passes` (what depends on it goes on), `capped` (its last version counts although `until` was not content: `why`), `final` (never entered again) |
+| `task.finished` | task | `status`: completed, failed, skipped; `output` (JSON), `error` {type, message}, `why`, `usage` {tokens, usd, steps, seconds}, `seconds`, `label` (of the output), `passes` (what depends on it goes on), `capped` (its last version counts although `until` was not content: `why`), `partial` (a map that counts without some of its items: `why`), `final` (never entered again) |
+| `map.started` | task | `items` (how many it is done for). Each of them is a task of its own, at task[item] |
 | `task.left` | task | how a worker left a task that it had for the run: `status`: waiting, stopped; `why`, `approvals` [id], `error` {type, message, limit, level} |
 | `iteration.started` | task#n | `number` (from 2), `reason` (why once more). Of a task with `until` |
 | `iteration.finished` | task, task#n | `number`, `output`, `label` |
@@ -55,7 +56,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-_NUMBER = re.compile(r"#\d+")
+_ITEM = re.compile(r"(?<=[\w-])\[\d+\](?=[/#]|$)")
+_NUMBER = re.compile(r"#\d+|(?<=[\w-])\[\d+\](?=[/#]|$)")
 
 VERSION = 1
 """Version of the envelope. A reader refuses a newer one by name."""
@@ -133,17 +135,29 @@ class Event:
 
 
 def enclosing(path: str) -> str:
-    """Return the path around a path: of a step its turn, of a further iteration its task, of a task the run."""
+    """Return the path around a path: of a step its turn, of an iteration or an item its task, of a task the run."""
     outer, _, segment = path.rpartition("/")
-    if "#" not in segment:
+    inner = segment.rfind("#") if "#" in segment else segment.find("[")
+    if inner < 0:
         return outer
-    task = segment.partition("#")[0]
-    return f"{outer}/{task}" if outer else task
+    return f"{outer}/{segment[:inner]}" if outer else segment[:inner]
 
 
 def defined(path: str) -> str:
-    """Return a path without the numbers of iterations: the place in the definition."""
+    """Return a path without the numbers of iterations and items: the place in the definition."""
     return _NUMBER.sub("", path)
+
+
+def map_of(path: str) -> str:
+    """Return the outermost map in which a path lies: the task that is done for each item; empty where there is none."""
+    item = _ITEM.search(path)
+    return path[: item.start()] if item else ""
+
+
+def is_item(path: str) -> bool:
+    """Say whether a path is that of one item of a map."""
+    item = _ITEM.search(path.rpartition("/")[2])
+    return item is not None and item.end() == len(path.rpartition("/")[2])
 
 
 def span_id(run: str, path: str) -> str:

@@ -159,7 +159,7 @@ class Worker:
             return f"Your question was not passed on. {why}", conversation.label
         last = cap is not None and round == cap
         known = self.walk.known(self.job, to)
-        text = question_text(role, asked, earlier, self.walk.told, known, last=last)
+        text = question_text(role, asked, earlier, self.walk.told_of(self.job), known, last=last)
         label = label_of(text, CREW | USER)
         message = Message("question", role, to, thread, round, text, {"task": self.task, "at": at}, label)
         reply = await self.walk.bus.exchange(message, self._colleague(to, at).answer)
@@ -209,9 +209,9 @@ async def by_agent(walk: Walk, job: Job, iteration: Iteration) -> Any:
     """Let an agent do a task, or whoever is next on its ladder; return the output as JSON data."""
     text = assignment_text(
         job.name,
-        walk.fill(job.task.description),
-        walk.fill(job.task.expected_output),
-        walk.told,
+        walk.fill(job.task.description, job),
+        walk.fill(job.task.expected_output, job),
+        walk.told_of(job),
         walk.upstream(job),
         job.output.schema,
         None if iteration.number == 1 else _again(job, iteration),

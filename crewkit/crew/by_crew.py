@@ -33,7 +33,7 @@ async def by_crew(walk: Walk, job: Job, iteration: Iteration) -> Any:
         first = source in NAMES.values() and iteration.number == 1
         if source and not (first and declared.default is not REQUIRED):
             inputs[name] = walk.argument(job, source, iteration.path, iteration)
-            labels[name] = walk.source_label(source, iteration)
+            labels[name] = walk.source_label(job, source, iteration)
         else:
             inputs[name], labels[name] = declared.default, CREW
     inner = walk.inside(job, iteration.path, crew, inputs, labels, _limits(walk, job, crew))

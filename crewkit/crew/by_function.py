@@ -6,11 +6,13 @@ import inspect
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
+from crewkit.agents.prompt import inline
 from crewkit.core.label import Label, join
 from crewkit.core.messages import canonical, fingerprint
+from crewkit.crew.check import brief
 from crewkit.crew.compile import Job
 from crewkit.crew.exchange import accept, give
-from crewkit.crew.iteration import NAMES, PREVIOUS, Iteration
+from crewkit.crew.iteration import ITEM, NAMES, PREVIOUS, Iteration
 from crewkit.errors import CrewkitError, Denied, RunError, ToolError
 from crewkit.journal.ask import Question, ask
 from crewkit.journal.run import LostOutcome, UnknownOutcome
@@ -31,7 +33,7 @@ async def by_function(walk: Walk, job: Job, iteration: Iteration) -> Any:
     name = tool.name if tool else getattr(job.task.do, "__name__", job.name)
     at = f"{iteration.path}/1/tool:0"
     sources = _sources(job, iteration)
-    shown = {parameter: _said(walk, source) for parameter, source in sources.items() if source}
+    shown = {parameter: _said(walk, job, source) for parameter, source in sources.items() if source}
     mark = fingerprint(name, canonical(shown))
     intent: Data = {
         "tool": name,
@@ -45,7 +47,7 @@ async def by_function(walk: Walk, job: Job, iteration: Iteration) -> Any:
     async def do(_attempt: int) -> Data:
         begun = walk.run.clock.monotonic()
         own = tool.label if tool else Label(sources=(f"function {name}",))
-        label = join([own, *(walk.source_label(source, iteration) for source in sources.values())])
+        label = join([own, *(walk.source_label(job, source, iteration) for source in sources.values())])
         arguments = {
             parameter: walk.argument(job, source, at, iteration, label)
             for parameter, source in sources.items()
@@ -70,7 +72,9 @@ async def by_function(walk: Walk, job: Job, iteration: Iteration) -> Any:
             raise RunError(finished["error"]["message"])  # it ran to its end: only its result is lost
         return finished["output"], Label.from_data(finished.get("label"))
 
-    said = f"Call {name}({', '.join(f'{parameter}: {source}' for parameter, source in shown.items())})."
+    said = (
+        f"Call {name}({', '.join(f'{parameter}: {inline(source)}' for parameter, source in shown.items())})."
+    )
     return await accept(walk, job, iteration, await give(walk, job, iteration, said, call))
 
 
@@ -93,8 +97,10 @@ def _sources(job: Job, iteration: Iteration) -> dict[str, str]:
     }
 
 
-def _said(walk: Walk, source: str) -> str:
-    """Say what fills a parameter."""
+def _said(walk: Walk, job: Job, source: str) -> Any:
+    """Say what fills a parameter; of an item, the item."""
+    if source == ITEM and job.item is not None:
+        return brief(job.item.data)
     if source in NAMES.values():
         return "the version before" if source == PREVIOUS else "why it is done again"
     return f"the result of '{source}'" if source in walk.plan.jobs else f"the input '{source}'"

@@ -12,7 +12,7 @@ from crewkit.agents.output import Output
 from crewkit.coordinator.condition import BadCondition, Condition, Path, Undecided, written
 from crewkit.core.verdict import Allow, Ask, Deny, Revise
 from crewkit.crew.bind import Known, bind_parameters
-from crewkit.crew.iteration import OUTPUT
+from crewkit.crew.iteration import ITEM, OUTPUT
 from crewkit.errors import DefinitionError, RunError, did_you_mean
 from crewkit.tools.call import invoke
 
@@ -61,7 +61,7 @@ def bind_check(
         except BadCondition as error:
             raise DefinitionError(f"{where}: {field}={given!r} is no condition: {error}.") from error
         for path in paths:
-            there(path, f"{where}: {field}={given!r}", known, schemas)
+            schemas_at(path, f"{where}: {field}={given!r}", known, schemas)
         names = dict.fromkeys(str(path[0]) for path in paths)
         return Check(given.strip(), {name: known[name] for name in names}, condition)
     if not callable(given):
@@ -83,12 +83,12 @@ async def decide(walk: Walk, job: Job, check: Check, at: str) -> Data:
     """
     match await _asked(walk, job, check, at):
         case Allow():
-            return _told(walk, check, "allow", "")
+            return _told(walk, job, check, "allow", "")
         case Deny(why) | Revise(why):
             said = (
                 why if check.condition else f"{check.says} said: {why}" if why else f"{check.says} said no."
             )
-            return _told(walk, check, "deny", f"Its condition {said}")
+            return _told(walk, job, check, "deny", f"Its condition {said}")
         case said:
             raise RunError(
                 f"Its condition {check.says} returned {said!r:.80}: return True, False, or a sentence why not."
@@ -103,13 +103,13 @@ async def inspect(walk: Walk, job: Job, check: Check, at: str, output: Any) -> D
     """
     match await _asked(walk, job, check, at, output):
         case None | Allow():
-            return _told(walk, check, "allow", "", output)
+            return _told(walk, job, check, "allow", "", output)
         case Revise(why):
-            return _told(walk, check, "revise", why or f"{check.says} said no.", output)
+            return _told(walk, job, check, "revise", why or f"{check.says} said no.", output)
         case Deny(why):
-            return _told(walk, check, "deny", why, output)
+            return _told(walk, job, check, "deny", why, output)
         case Ask(question):
-            return _told(walk, check, "ask", question, output)
+            return _told(walk, job, check, "ask", question, output)
         case said:
             raise RunError(
                 f"Its check {check.says} returned {said!r:.80}: return None, a sentence about what is wrong, or a "
@@ -120,7 +120,7 @@ async def inspect(walk: Walk, job: Job, check: Check, at: str, output: Any) -> D
 async def _asked(walk: Walk, job: Job, check: Check, at: str, output: Any = None) -> Any:
     """Return what a condition says: of True, False and sentences, the verdict that they mean."""
     if check.condition is not None:
-        values = _values(walk, check, output)
+        values = _values(walk, job, check, output)
         try:
             holds = check.condition.holds(values)
         except Undecided as error:
@@ -142,9 +142,10 @@ async def _asked(walk: Walk, job: Job, check: Check, at: str, output: Any = None
     return Revise(said) if isinstance(said, str) and said.strip() else said
 
 
-def _values(walk: Walk, check: Check, output: Any) -> Data:
+def _values(walk: Walk, job: Job, check: Check, output: Any) -> Data:
     """Return the values of the names in a condition."""
-    return {name: output if source == OUTPUT else walk.data(source) for name, source in check.sources.items()}
+    given = {OUTPUT: output, ITEM: job.item.data if job.item else None}
+    return {name: given[s] if s in given else walk.data(s) for name, s in check.sources.items()}
 
 
 def _failing(condition: Condition, values: Data) -> str:
@@ -153,11 +154,11 @@ def _failing(condition: Condition, values: Data) -> str:
     return f"`{condition.text.strip()}` does not hold{': ' if said else ''}{said}."
 
 
-def _told(walk: Walk, check: Check, verdict: str, why: str, output: Any = None) -> Data:
+def _told(walk: Walk, job: Job, check: Check, verdict: str, why: str, output: Any = None) -> Data:
     """Return a verdict as the journal keeps it."""
     data: Data = {"condition": check.says, "verdict": verdict, "why": why}
     if check.condition is not None:
-        seen = check.condition.seen(_values(walk, check, output))
+        seen = check.condition.seen(_values(walk, job, check, output))
         data["values"] = {name: brief(value) for name, value in seen.items()}
     return data
 
@@ -171,11 +172,11 @@ def brief(value: Any) -> Any:
 # What a condition may look at
 
 
-def there(path: Path, where: str, known: Known, schemas: Mapping[str, Output]) -> None:
-    """Refuse what a condition looks at where it is not there.
+def schemas_at(path: Path, where: str, known: Known, schemas: Mapping[str, Output]) -> list[Data]:
+    """Return the JSON Schemas of what may stand at a path, without references and alternatives.
 
     Raises:
-        DefinitionError: There is no such name, field or element; the message says what there is.
+        DefinitionError: There can be nothing.
     """
     name, *steps = path
     if name not in known:
@@ -194,6 +195,7 @@ def there(path: Path, where: str, known: Known, schemas: Mapping[str, Output]) -
             near = did_you_mean(str(step), fields)
             of = f" of {output.kind}" if i == 1 else ""
             raise DefinitionError(f"{where}: there is no `{written(path[: i + 1])}`{of}.{near} {has}")
+    return list(_plain(below, root))
 
 
 def _plain(schemas: Iterable[Data], root: Data) -> Iterable[Data]:

@@ -16,8 +16,9 @@ from crewkit.core.messages import COORDINATOR
 from crewkit.crew.bind import Known, bind_crew, bind_function, bind_parameters, known_names
 from crewkit.crew.check import Check, bind_check
 from crewkit.crew.definition import Parts, definitions
+from crewkit.crew.each import NAME, Each, Item, bind_each, source_of
 from crewkit.crew.guarded import check_fallbacks, check_guardrails
-from crewkit.crew.iteration import NAMES, OUTPUT
+from crewkit.crew.iteration import ITEM, NAMES, OUTPUT
 from crewkit.crew.ladder import Rung, ladder_of
 from crewkit.crew.resolve import Resolve
 from crewkit.crew.several import agents_in, resolving, settled
@@ -56,6 +57,10 @@ class Job:
     """For a function or a crew: parameter to the task or input that fills it."""
     when: Check | None = None
     until: Check | None = None
+    each: Each | None = None
+    """Of a map: its list. `output` is the list that it comes to."""
+    item: Item | None = None
+    """The item, where this is one of a map. `output` is what it comes to."""
     ladder: tuple[Rung, ...] = ()
     """Who tries when the agent's work is not accepted."""
 
@@ -81,6 +86,11 @@ class Job:
     def name(self) -> str:
         """The task's name."""
         return self.task.name
+
+    @property
+    def place(self) -> str:
+        """The task's segment of a path: its name, with the item's number where it is one of a map."""
+        return self.name if self.item is None else f"{self.name}[{self.item.number}]"
 
     @property
     def worker(self) -> str:
@@ -124,7 +134,7 @@ def compile_crew(crew: Crew) -> Plan:
     tasks = _tasks(crew)
     inputs = _inputs(crew)
     agents = _agents(crew)
-    graph = {task.name: _joins(task, tasks) for task in tasks.values()}
+    graph = {task.name: _joins(task, tasks, inputs) for task in tasks.values()}
     order = topological(graph)
     _placeholders(crew, inputs)
     jobs: dict[str, Job] = {}
@@ -212,7 +222,7 @@ def _agents(crew: Crew) -> dict[str, Agent]:
     return agents
 
 
-def _joins(task: Task[Any], tasks: Mapping[str, Task[Any]]) -> tuple[Need, ...]:
+def _joins(task: Task[Any], tasks: Mapping[str, Task[Any]], inputs: Mapping[str, Input]) -> tuple[Need, ...]:
     for need in (*task.alternatives(), *(task.context or ())):
         name = need if isinstance(need, str) else need.name
         if name not in tasks:
@@ -226,7 +236,8 @@ def _joins(task: Task[Any], tasks: Mapping[str, Task[Any]]) -> tuple[Need, ...]:
             )
     joins: dict[Need, None] = dict.fromkeys(task.joins())
     named = set(names_in(joins))
-    joins |= dict.fromkeys(name for name in task.context_names() if name not in named)
+    others = (*task.context_names(), source_of(task, tasks, inputs))
+    joins |= dict.fromkeys(name for name in others if name and name not in named)
     return tuple(joins)
 
 
@@ -237,13 +248,22 @@ def _conditioned(job: Job, jobs: Mapping[str, Job], inputs: Mapping[str, Input])
     types = {name: Output(given.type, f"Input '{name}'") for name, given in inputs.items()}
     types |= {name: jobs[name].output for name in job.needs}
     when = until = None
+    each = bind_each(job.task, job.output, where, known, types)
     if job.task.when is not None:
         when = bind_check(job.task.when, where, "when", known, types)
     if job.task.until is not None:
         itself = {job.name.replace("-", "_"): OUTPUT}
+        if each is not None:
+            itself[NAME] = ITEM
+            types[ITEM] = Output(Any, where)
         types[OUTPUT] = job.output
         until = bind_check(job.task.until, where, "until", known | itself, types, own=True)
-    return replace(job, when=when, until=until)
+    if each is None:
+        return replace(job, when=when, until=until)
+    several = Output(list[job.output.type], where)
+    # Who works on one item is not told the whole list, unless the task says so.
+    told = job.context if job.task.context is not None else tuple(n for n in job.context if n != each.source)
+    return replace(job, when=when, until=until, each=each, output=several, context=told)
 
 
 def _placeholders(crew: Crew, inputs: Mapping[str, Input]) -> None:
@@ -254,10 +274,13 @@ def _placeholders(crew: Crew, inputs: Mapping[str, Input]) -> None:
     ]
     for agent in _agents(crew).values():
         texts += [(f"Agent '{agent.role}'", text) for text in (agent.goal, agent.backstory)]
+    maps = {f"Task '{task.name}'" for task in crew.tasks if task.for_each is not None}
     texts.append((f"The memory of crew '{crew.name}'", crew.memory or ""))
     for where, text in texts:
         for match in _PLACEHOLDER.finditer(text):
             name = match["name"]
+            if name == NAME and where in maps:
+                continue
             if name and name not in inputs:
                 known = f" Inputs: {', '.join(inputs)}." if inputs else ""
                 raise DefinitionError(
@@ -277,6 +300,12 @@ def _job(task: Task[Any], joins: tuple[Need, ...], crew: Crew, inputs: Mapping[s
                 f"{where}: it needs '{taken[0]}', which is what a loop calls {_LOOP[taken[0]]}. Rename that task."
             )
         known |= NAMES
+    if task.for_each is not None:
+        if NAME in names_in(joins):
+            raise DefinitionError(
+                f"{where}: it needs '{NAME}', which is what a map calls what it is done for. Rename that task."
+            )
+        known |= {NAME: ITEM}
     if task.wait_for is not None:
         return _waiting(task, joins, known)
     if task.do is None:
@@ -296,6 +325,10 @@ def _job(task: Task[Any], joins: tuple[Need, ...], crew: Crew, inputs: Mapping[s
             f"{where} is done by a function or a crew (`do`), which uses no tools, no model and no fallback."
         )
     if isinstance(task.do, Resolve):
+        if task.for_each is not None:
+            raise DefinitionError(
+                f"{where}: a conflict is not resolved for each of a list. Leave out for_each."
+            )
         return resolving(task, task.do, joins, crew)
     if isinstance(task.do, Crew):
         arguments = bind_crew(task.do, where, known)

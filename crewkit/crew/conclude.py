@@ -83,10 +83,12 @@ def _status(
 ) -> tuple[Status, str]:
     done = sum(outcome.status == "completed" for outcome in outcomes.values())
     kept = f"{done} of {len(outcomes)} task{'' if len(outcomes) == 1 else 's'} completed."
-    if capped := [
-        name for name, outcome in outcomes.items() if outcome.status == "completed" and outcome.why
-    ]:
+    short = [name for name, outcome in outcomes.items() if outcome.status == "completed" and outcome.why]
+    maps = [name for name in short if crew.plan.jobs[name].each is not None]
+    if capped := [name for name in short if name not in maps]:
         kept += f" Not accepted, but at its cap: {', '.join(capped)}."
+    if maps:
+        kept += f" Without some of its items: {', '.join(maps)}."
     fatal = [
         (name, outcome)
         for name, outcome in outcomes.items()

@@ -27,6 +27,7 @@ _TASK = frozenset({
     *("name", "description", "expected_output", "agent", "do", "needs", "context", "when", "until", "output_type"),
     *("guardrails", "tools", "scope", "model"),  # each in words of its own, below
     *("on_failure", "human_input", "timeout", "revisions", "iterations", "limits", "deadline"),  # how far it goes
+    *("for_each", "concurrency", "min_success"),
 })  # fmt: skip
 _AGENT = frozenset({"role", "goal", "backstory", "tools", "scope", "model", "limits"})
 
@@ -82,9 +83,7 @@ def _parts(job: Job, plan: Plan) -> Iterator[tuple[str, str]]:
         yield "guardrails", fingerprint(*(_name(guardrail) for guardrail in guardrails))
     for guardrail in guardrails:
         yield f"code.{_name(guardrail)}", code_hash(guardrail)
-    for name, check in (("when", job.when), ("until", job.until)):
-        if check is not None:
-            yield name, _check(check)
+    yield from _flow_parts(job)
     match job.kind:
         case "agent":
             yield from _agent_parts(job, plan)
@@ -96,6 +95,15 @@ def _parts(job: Job, plan: Plan) -> Iterator[tuple[str, str]]:
             yield from _conflict_parts(job)
         case "wait":
             pass
+
+
+def _flow_parts(job: Job) -> Iterator[tuple[str, str]]:
+    """Yield what decides whether a task is done, for what, and how often."""
+    if job.each is not None:
+        yield "for_each", fingerprint(job.each.source, *map(str, job.each.steps))
+    for name, check in (("when", job.when), ("until", job.until)):
+        if check is not None:
+            yield name, _check(check)
 
 
 def _agent_parts(job: Job, plan: Plan) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
+from crewkit.core.events import is_item, map_of
 from crewkit.crew.crew import Crew
 from crewkit.crew.graph import conditions, worker
 
@@ -59,12 +60,18 @@ def of_run(events: Iterable[Event]) -> list[Box]:
     """Return the boxes of a run, with how each task stands. Crews inside show the tasks that were begun."""
     found: dict[str, Box] = {}
     top: list[Box] = []
+    items: dict[str, _Items] = {}
     for event in events:
         data = event.data
         match event.type:
             case "run.started":
                 top = [_declared(cast("dict[str, Any]", task)) for task in data.get("tasks") or ()]
                 found = {box.path: box for box in top}
+            case "map.started":
+                items[event.path] = _Items(int(data.get("items") or 0))
+            case _ if around := map_of(event.task):
+                if around in items and event.type == "task.finished" and is_item(event.path):
+                    items[around].add(event)
             case "task.started" | "task.finished" if event.path:
                 box = found.get(event.path) or _add(found, top, event.path)
                 status = "running" if event.type == "task.started" else str(data.get("status") or "")
@@ -79,12 +86,36 @@ def of_run(events: Iterable[Event]) -> list[Box]:
                     box.status = "waiting"
             case _:
                 pass
+    for path, counted in items.items():
+        if box := found.get(path):
+            box.lines.append(counted.said())
     return top
+
+
+@dataclass
+class _Items:
+    """How many items of a map are done."""
+
+    all: int
+    done: set[str] = field(default_factory=set[str])
+    failed: set[str] = field(default_factory=set[str])
+
+    def add(self, event: Event) -> None:
+        """Take the end of one in."""
+        completed = event.data.get("status") == "completed"
+        self.failed.discard(event.path)
+        (self.done if completed else self.failed).add(event.path)
+
+    def said(self) -> str:
+        """Say it."""
+        failed = f", {len(self.failed):,} failed" if self.failed else ""
+        return f"{len(self.done):,} of {self.all:,} items{failed}"
 
 
 def _declared(task: Mapping[str, Any]) -> Box:
     alternatives = {name for group in task.get("any_of") or () for name in group}
-    when = [f"{word} {task[word]}" for word in ("when", "until") if task.get(word)]
+    words = {"for_each": "for each of", "when": "when", "until": "until"}
+    when = [f"{said} {task[word]}" for word, said in words.items() if task.get(word)]
     agent = str(task.get("agent") or "")
     lines = [*([agent] if agent != task.get("name") else []), *when]
     needs = [(str(name), name in alternatives) for name in task.get("needs") or ()]

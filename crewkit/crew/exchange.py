@@ -131,7 +131,7 @@ async def accept(walk: Walk, job: Job, iteration: Iteration, output: Any) -> Any
     """
     path = f"{iteration.path}/1"
     guardrails = guardrails_of(walk, job, None)
-    context = walk.context(path, iteration.task, job.worker, walk.label(job.name))
+    context = walk.context(path, iteration.task, job.worker, walk.label(job.place))
 
     async def asked(question: str, at: str) -> str:
         return await _review(walk, job, at, question, output)

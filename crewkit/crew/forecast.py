@@ -33,6 +33,8 @@ class Ahead:
     after: str
     model: str = ""
     iterations: int = 1
+    each: str = ""
+    """The list for each of whose items it is done, or the crew that it is in; what follows is then of one item."""
     calls: float | None = None
     """Model calls at most; `None`: no cap."""
     answer_tokens: float | None = None
@@ -72,7 +74,7 @@ def forecast(crew: Crew, model: ModelSpec = None) -> Forecast:
     jobs, depth = crew.plan.jobs, depths(crew.plan)
     rows = [depth[name] for name in jobs]
     return Forecast(
-        list(_tasks(crew, model or "offline", Prices(), "", 1, 0)),
+        list(_tasks(crew, model or "offline", Prices(), "", 1, 0, "")),
         max(rows.count(row) for row in set(rows)),
         _longest(crew, depth),
         crew.limits.over(CREW_LIMITS).caps(),
@@ -81,13 +83,14 @@ def forecast(crew: Crew, model: ModelSpec = None) -> Forecast:
 
 
 def _tasks(
-    crew: Crew, model: ModelSpec, prices: Prices, prefix: str, times: int, step: int
+    crew: Crew, model: ModelSpec, prices: Prices, prefix: str, times: int, step: int, each: str
 ) -> Iterator[Ahead]:
     depth, named = depths(crew.plan), crew.model or model
     for job in crew.plan.jobs.values():
         rounds = times * (job.task.iterations if job.until else 1)
         at = step + depth[job.name]
         ahead = Ahead(prefix + job.name, worker(job), job.kind, at, job.after, iterations=rounds)
+        ahead.each = " of each of ".join(filter(None, (job.each.says if job.each else "", each)))
         if job.agent is not None:
             _with_agents(ahead, job, [job.agent], named, crew, prices)
         elif members := agents_in(job.task):
@@ -97,7 +100,7 @@ def _tasks(
         ahead.narrowed = {grant.tool: lines for grant in job.scope if (lines := grant.narrowed())}
         yield ahead
         if isinstance(job.task.do, Crew):
-            yield from _tasks(job.task.do, named, prices, f"{ahead.path}/", rounds, at)
+            yield from _tasks(job.task.do, named, prices, f"{ahead.path}/", rounds, at, ahead.each)
 
 
 def _with_agents(

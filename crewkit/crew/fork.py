@@ -176,7 +176,7 @@ def _place(origin: str, plan: Plan, counted: Sequence[Event], at: str) -> str:
     paths = list(dict.fromkeys(event.path for event in counted if event.path and " " not in event.path))
     known = path if any(p == path or p.startswith(f"{path}/") for p in paths) else ""
     job = find(plan, path)
-    if job is not None and (known or "#" not in path):
+    if job is not None and (known or not {"#", "["} & set(path)):
         return path
     if known:
         task = next(e.task for e in counted if e.path == path or e.path.startswith(f"{path}/"))
@@ -218,6 +218,8 @@ def _seeing(plan: Plan, changed: set[str], prefix: str = "") -> Iterator[str]:
 
 
 def _sees(job: Job, changed: set[str]) -> bool:
+    if job.each is not None and job.each.source in changed:
+        return True
     checks = [check for check in (job.when, job.until) if check is not None]
     if any(source in changed or not source for check in checks for source in check.sources.values()):
         return True

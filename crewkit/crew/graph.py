@@ -41,10 +41,11 @@ def worker(job: Job) -> str:
 
 
 def conditions(job: Job) -> list[str]:
-    """Say when a task is done, and until when it is done again."""
+    """Say for what and when a task is done, and until when it is done again."""
+    each = [f"for each of {job.each.says}"] if job.each else []
     when = [f"when {job.when.says}"] if job.when else []
     until = [f"until {job.until.says} ({job.task.iterations} times at most)"] if job.until else []
-    return [*when, *until]
+    return [*each, *when, *until]
 
 
 def _text(plan: Plan, indent: str) -> list[str]:

@@ -12,6 +12,7 @@ from crewkit.core.guardrails import NONE, Guardrail, Guardrails, as_guardrails
 from crewkit.core.label import UNKNOWN
 from crewkit.core.messages import canonical, fingerprint
 from crewkit.crew.bind import bind_parameters, known_names
+from crewkit.crew.each import NAME
 from crewkit.errors import DefinitionError, Denied, ToolError
 from crewkit.journal.ask import Question, ask
 from crewkit.memory.base import Record
@@ -57,8 +58,12 @@ async def admit(walk: Walk, job: Job) -> None:
     guardrails = (own + as_guardrails(job.task.guardrails, "task")).input
     if guardrails:
         names = known_names(job.needs, walk.plan.inputs)
+        if job.each is not None:
+            names = {name: source for name, source in names.items() if source != job.each.source}
         value = {name: walk.argument(job, source, walk.path(job)) for name, source in names.items()}
         shown = {name: walk.data(source) for name, source in names.items()}
+        if job.item is not None:
+            value[NAME], shown[NAME] = job.item.value, job.item.data
         await _admit(walk, guardrails, value, shown, walk.path(job), job.worker, f"task '{job.name}'")
 
 

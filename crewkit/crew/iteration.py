@@ -10,6 +10,9 @@ from crewkit.core.label import UNKNOWN, Label
 PREVIOUS, REASON, OUTPUT = "#previous", "#reason", "#output"
 """What a loop fills parameters with, besides tasks and inputs; no task's name begins with `#`."""
 
+ITEM = "#item"
+"""What a map fills a parameter with: the item."""
+
 NAMES = {"previous": PREVIOUS, "reason": REASON}
 """Parameters of a function, and inputs of a crew, that a loop fills."""
 

@@ -115,7 +115,7 @@ def _only(wanted: Part, reached: asyncio.Future[Outcome]) -> Doing:
             if part.definition != wanted.definition:
                 raise OtherCrew(f"Task '{part.path}' is defined otherwise here than where its run is walked.")
             reached.set_result(await here())
-        elif wanted.path.startswith((f"{part.path}/", f"{part.path}#")):
+        elif wanted.path.startswith((f"{part.path}/", f"{part.path}#", f"{part.path}[")):
             return await here()
         return await asyncio.get_running_loop().create_future()
 

@@ -183,6 +183,7 @@ def _routes(job: Job) -> Data:
         **({"any_of": any_of} if any_of else {}),
         **({"when": job.when.says} if job.when else {}),
         **({"until": job.until.says} if job.until else {}),
+        **({"for_each": job.each.says} if job.each else {}),
     }
 
 

@@ -38,7 +38,11 @@ async def repeated(walk: Walk, job: Job, until: Check, do: Do) -> tuple[Any, str
         finished = run.result(at, task=task)
         if finished is None:
             output = await do(iteration)
-            finished = {"number": iteration.number, "output": output, "label": walk.label(job.name).to_data()}
+            finished = {
+                "number": iteration.number,
+                "output": output,
+                "label": walk.label(job.place).to_data(),
+            }
             run.answer(at, "iteration", finished, task=task, agent=job.worker)
         output, label = finished["output"], Label.from_data(finished.get("label"))
         walk.hold(job, label)

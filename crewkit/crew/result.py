@@ -24,7 +24,7 @@ class Report:
     waiting: Mapping[str, str] = field(default_factory=dict[str, str])
     """Task to what it waits for."""
     capped: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Task that completed although its `until` was not content, to the reason."""
+    """Task that completed although its `until` was not content, or without some of its items, to the reason."""
 
 
 @dataclass(frozen=True)

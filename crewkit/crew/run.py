@@ -264,7 +264,7 @@ def set_out(turn: Turn, doing: Doing | None = None, only: str = "") -> tuple[Ses
     memory = run_memory(crew, run, turn.opened.memory, turn.inputs, history)
     mine, counted = own(run.id, history), standing(history, turn.forgets).events
     services = services_of(run, crew.breaker, options, counted)
-    session = Session(run, options, turn.models, memory, turn.inputs, services, spent_before(mine))
+    session = Session(run, options, turn.models, memory, turn.inputs, services, spent_before(mine), only)
     if memory.lasts:
         session.episodes = Episodes(memory, counted)
         run.listeners.append(session.episodes.see)

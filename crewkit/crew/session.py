@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from crewkit.coordinator.bus import Bus
-from crewkit.coordinator.schedule import Outcome, Schedule
+from crewkit.coordinator.schedule import Outcome
 from crewkit.core.events import Event
 from crewkit.core.messages import Message
 from crewkit.crew.episode import Episodes
@@ -33,6 +33,22 @@ class Spent:
     seconds: float
 
 
+class Halting(Protocol):
+    """A walk through tasks or items that can be woken and halted: see `Schedule` and `Pool`."""
+
+    def wake(self) -> None:
+        """Enter what waits again."""
+        ...
+
+    def drain(self, why: str) -> None:
+        """Start nothing more."""
+        ...
+
+    def halt(self, why: str) -> None:
+        """Stop now."""
+        ...
+
+
 class Session:
     """One process's turn at a run."""
 
@@ -45,6 +61,7 @@ class Session:
         inputs: Mapping[str, Any],
         services: Services,
         spent: Sequence[Spent] = (),
+        only: str = "",
     ) -> None:
         self.run = run
         self.services = services
@@ -60,7 +77,9 @@ class Session:
         self.paused = ""
         """Who wants the run to pause, once somebody does."""
         self._doing = options.doing
-        self._schedules: list[Schedule] = []
+        self._schedules: list[Halting] = []
+        self.only = only
+        """The task that is to be done alone, where others carry on the rest."""
         self.memory = memory
         self.episodes: Episodes | None = None
         """What became of tasks, where what the crew remembers lasts."""
@@ -71,11 +90,11 @@ class Session:
         """Have a task done: here, unless the run's tasks are done elsewhere."""
         return await (here() if self._doing is None else self._doing(self.run, part, here))
 
-    def enter(self, schedule: Schedule) -> None:
+    def enter(self, schedule: Halting) -> None:
         """Let a schedule be woken and halted with the run."""
         self._schedules.append(schedule)
 
-    def leave(self, schedule: Schedule) -> None:
+    def leave(self, schedule: Halting) -> None:
         """Forget a schedule that is done."""
         self._schedules.remove(schedule)
 

@@ -58,7 +58,7 @@ def settled(job: Job, jobs: Mapping[str, Job]) -> Job:
     Raises:
         DefinitionError: It compares a field that a result does not have.
     """
-    from crewkit.crew.check import there
+    from crewkit.crew.check import schemas_at
 
     resolve = job.task.do
     if not isinstance(resolve, Resolve):
@@ -69,7 +69,7 @@ def settled(job: Job, jobs: Mapping[str, Job]) -> Job:
             raise DefinitionError(f"{where}: about='' names no field. Leave it out to compare whole results.")
         steps, outputs = resolve.about.split("."), {name: jobs[name].output for name in job.needs}
         for name in job.needs:
-            there((name, *steps), f"{where}: about={resolve.about!r}", {name: name}, outputs)
+            schemas_at((name, *steps), f"{where}: about={resolve.about!r}", {name: name}, outputs)
     types = {jobs[name].output.type for name in job.needs}
     same = len(types) == 1 and job.task.output_type is str and job.output.type is not Resolution
     return replace(job, output=Output(types.pop(), where)) if same else job

@@ -122,6 +122,16 @@ class Task(Generic[T]):
     until: Until | None = None
     """The task is done again until this is content: `until="review.accepted"`. Who does it is told the version before
     and the reason: an agent in its assignment, a function or a crew as `previous` and `reason` where it takes them."""
+    for_each: Task[Any] | str | None = None
+    """The task is done for each item of a list that is known only at run time: of an earlier task, of an input, or of
+    what is in one of them (`"plan.chapters"`). Who does it is told the item as `item`: an agent in its assignment and
+    as `{item}`, a function or a crew where it takes it. What stands here of outputs and checks is said of one item;
+    the task comes to the list of what its items came to, in their order."""
+    concurrency: int = 10
+    """Items under way at once, at most."""
+    min_success: float | None = None
+    """How many items have to succeed: a number of them (`int`), or a share (`0.9`). Those that fail are then left out,
+    and what depends on it is told so. Left out: all. As soon as too many failed, nothing more is begun."""
     iterations: int = 5
     """How often a task with `until` is done at most. Then its last version counts, and says what is wrong with it."""
     on_failure: OnFailure = "fail"
@@ -164,6 +174,7 @@ class Task(Generic[T]):
                 f"{where}: revisions={self.revisions!r} is below 0. Say how many times an output may be sent back."
             )
         self._check_waits(where)
+        self._check_map(where)
         if self.agent is not None and self.do is not None:
             raise DefinitionError(f"{where} has an agent and a function (`do`). Keep one: who does it?")
         if self.do is None and self.wait_for is None and not self.description.strip():
@@ -171,6 +182,30 @@ class Task(Generic[T]):
                 f"{where} has no description. Say what is to be done, or give it a function: do=…"
             )
         self._check_lists(where)
+
+    def _check_map(self, where: str) -> None:
+        each, least = self.for_each, self.min_success
+        if each is not None and not isinstance(each, Task | str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise DefinitionError(
+                f"{where}: for_each={each!r:.60} is neither a task nor a name. A list that is known now is the default "
+                f"of an input: Crew(…, inputs={{'rows': Input(type=list, default=[…])}}), for_each='rows'."
+            )
+        if each is not None and self.wait_for is not None:
+            raise DefinitionError(
+                f"{where} waits (`wait_for`), which is not done for each of a list. Put it into a crew: do=Crew([…])."
+            )
+        if each is None and least is not None:
+            raise DefinitionError(
+                f"{where}: min_success={least!r} is for a task that is done for each of a list."
+            )
+        if isinstance(self.concurrency, bool) or self.concurrency < 1:
+            raise DefinitionError(f"{where}: concurrency={self.concurrency!r} is below 1.")
+        if least is not None and (
+            isinstance(least, bool) or least < 0 or (isinstance(least, float) and not least <= 1)
+        ):
+            raise DefinitionError(
+                f"{where}: min_success={least!r} is neither a number of items nor a share of them, 0.0 to 1.0."
+            )
 
     def _check_waits(self, where: str) -> None:
         deadline, wanted = self.deadline, self.wait_for

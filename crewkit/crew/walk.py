@@ -14,6 +14,7 @@ from crewkit.agents.output import WrongAnswer, as_json
 from crewkit.agents.prompt import UPSTREAM_CHARS, inline, shorten
 from crewkit.checks.scope import Scope
 from crewkit.coordinator.bus import Bus
+from crewkit.coordinator.pool import Pool
 from crewkit.coordinator.schedule import Outcome, Schedule
 from crewkit.core.events import defined
 from crewkit.core.guardrails import NONE, Guardrails, as_guardrails
@@ -30,8 +31,10 @@ from crewkit.crew.compile import Job, Plan
 from crewkit.crew.compile import fill as fill_in
 from crewkit.crew.crew import Crew
 from crewkit.crew.definition import digest
+from crewkit.crew.each import NAME
 from crewkit.crew.guarded import admit, admit_crew, guardrails_of, memory_guard
-from crewkit.crew.iteration import PREVIOUS, REASON, Iteration
+from crewkit.crew.iteration import ITEM, PREVIOUS, REASON, Iteration
+from crewkit.crew.mapped import mapped
 from crewkit.crew.part import Part
 from crewkit.crew.repeat import repeated
 from crewkit.crew.session import Session
@@ -162,12 +165,58 @@ class Walk:
             return _replayed(self.run.finished[path])
         part = Part(path, job.kind, digest(self.plan.definitions[job.name]))
         outcome = await self._session.do(part, lambda: self._here(job, path))
-        if outcome.status == "waiting" and outcome.until:
-            self.run.wake = min(self.run.wake, outcome.until) if self.run.wake else outcome.until
+        self._wake_for(outcome)
         limit = outcome.error
         if outcome.status == "stopped" and isinstance(limit, LimitExceeded) and self.meter.under(limit.level):
             self._drain(limit)
         return outcome
+
+    async def item(self, job: Job) -> tuple[Outcome, Label | None]:
+        """Do one item of a map, or answer from the journal; return the label of what it came to as well."""
+        path = self.path(job)
+        finished = self.run.finished.get(path)
+        if finished is None:
+            outcome = await self._here(job, path)
+            self._wake_for(outcome)
+            if outcome.status != "waiting":
+                self._forget(job)
+            finished = self.run.finished.get(path)
+        else:
+            outcome = _replayed(finished)
+        return outcome, Label.from_data(finished.get("label")) if finished else None
+
+    def only(self, job: Job, items: int) -> range:
+        """Return the items of a map to be done here: all, unless what one of them consists of is to be done alone."""
+        number, closed, _ = self._session.only.removeprefix(f"{self.path(job)}[").partition("]")
+        if closed and number.isdigit() and self._session.only.startswith(f"{self.path(job)}["):
+            return range(int(number), int(number) + 1)
+        return range(items)
+
+    async def through_items(self, pool: Pool) -> Mapping[int, Outcome]:
+        """Do the items of a map; they are woken and halted with the run."""
+        self._session.enter(pool)
+        try:
+            return await pool.run()
+        finally:
+            self._session.leave(pool)
+
+    def _wake_for(self, outcome: Outcome) -> None:
+        """Remember when something that waits can go on by itself."""
+        if outcome.status == "waiting" and outcome.until:
+            self.run.wake = min(self.run.wake, outcome.until) if self.run.wake else outcome.until
+
+    def _forget(self, job: Job) -> None:
+        """Let go of what is known of an item that is over."""
+        self._labels.pop(job.place, None)
+        self._task_meters.pop(job.place, None)
+        inner = [at for at in self._inner if at == self.path(job) or at.startswith(f"{self.path(job)}#")]
+        for at in inner:
+            self._inner.pop(at).close()
+
+    def close(self) -> None:
+        """Let go of what is known of the tasks: what this crew was in is over."""
+        for name in self.plan.jobs:
+            self.run.drop(self._prefix + name)
 
     async def _here(self, job: Job, path: str) -> Outcome:
         """Do a task in this process, and record how it ended."""
@@ -178,9 +227,9 @@ class Walk:
         if outcome.status in ("completed", "failed"):
             seconds = self.run.clock.monotonic() - begun
             if self._session.episodes and job.kind == "agent":
-                meter = self._task_meters.get(job.name)
+                meter = self._task_meters.get(job.place)
                 used = meter.used() if meter else {}
-                label = self.label(job.name)
+                label = self.label(job.place)
                 await self._session.episodes.write(path, self.case(job), job, outcome, label=label, used=used)
             self._finish(job, path, outcome, seconds)
         return outcome
@@ -188,17 +237,12 @@ class Walk:
     async def _attempt(self, job: Job, path: str) -> Outcome:
         """Do a task, or find that it is not to be done; turn whatever is its own trouble into an outcome."""
         try:
-            if job.when is not None and (why := await self._unmet(job, job.when, path)):
-                return self._skip(job, path, why, final=True)
-            started = {
-                "agent": job.worker,
-                "needs": list(job.needs),
-                "definition": digest(self.plan.definitions[job.name]),
-            }
-            if job.assigned:
-                started["assigned"] = job.assigned
-            self.run.record("task.started", path, started, task=path, agent=job.worker)
-            await admit(self, job)
+            if job.item is None:
+                if job.when is not None and (why := await self._unmet(job, job.when, path)):
+                    return self._skip(job, path, why, final=True)
+                self._started(job, path)
+            if job.item is not None or job.each is None:
+                await admit(self, job)
             return Outcome("completed", *await self._in_time(job, path))
         except Waiting as waiting:
             return Outcome(
@@ -211,11 +255,31 @@ class Walk:
         except (JournalError, ReplayError):
             raise
         except LimitExceeded as error:
-            if job.task.on_failure == "fail":
+            if self._stops(job, error):
                 return Outcome("stopped", why=str(error), error=error)
             return self._failed(job, error)
         except CrewkitError as error:
             return self._failed(job, error)
+
+    def _started(self, job: Job, path: str) -> None:
+        started = {
+            "agent": job.worker,
+            "needs": list(job.needs),
+            "definition": digest(self.plan.definitions[job.name]),
+        }
+        if job.assigned:
+            started["assigned"] = job.assigned
+        self.run.record("task.started", path, started, task=path, agent=job.worker)
+
+    def _stops(self, job: Job, limit: LimitExceeded) -> bool:
+        """Say whether a cap stops a task, so that it goes on when the cap is raised, or only fails it."""
+        if job.item is not None:  # its own trouble counts among the failures of the map
+            return (
+                limit.limit == "run"
+                or self.task_meter(job).under(limit.level)
+                or job.task.min_success is None
+            )
+        return limit.limit == "run" or job.task.on_failure == "fail"
 
     async def _unmet(self, job: Job, when: Check, path: str) -> str:
         """Return why a task is not to be done; decided once per run."""
@@ -231,9 +295,11 @@ class Walk:
 
     async def _in_time(self, job: Job, path: str) -> tuple[Any, str]:
         """Do a task within its seconds; return its output, and what is wrong with it although it counts."""
-        cap, seconds = job.task.limits.cap("seconds"), _seconds(job)
+        cap, seconds = _seconds(job)
         try:
             async with asyncio.timeout(seconds):
+                if job.each is not None and job.item is None:
+                    return await mapped(self, job)
                 if job.until is not None:
                     return await repeated(self, job, job.until, partial(self._output, job))
                 return await self._output(job, Iteration(path)), ""
@@ -253,16 +319,18 @@ class Walk:
             self._session.drain(error)
 
     def _failed(self, job: Job, error: CrewkitError) -> Outcome:
-        passes = job.task.on_failure == "continue"
+        passes = job.task.on_failure == "continue" and job.item is None
         why = self.run.redactor.text(str(error))  # as a resumed run reads it: who goes on without is told
         return Outcome("failed", why=why, error=error, passes=passes)
 
     def _finish(self, job: Job, path: str, outcome: Outcome, seconds: float) -> None:
-        meter = self._task_meters.get(job.name)
+        meter = self._task_meters.get(job.place)
         data: Data = {"status": outcome.status, "seconds": round(seconds, 4)}
         if outcome.status == "completed":
-            data |= {"output": outcome.output, "label": self.label(job.name).to_data()}
-            data |= {"capped": True, "why": outcome.why} if outcome.why else {}
+            data |= {"output": outcome.output, "label": self.label(job.place).to_data()}
+            if outcome.why:
+                short = job.each is not None and job.item is None
+                data |= {"partial" if short else "capped": True, "why": outcome.why}
         if outcome.error:
             data["error"] = {"type": type(outcome.error).__name__, "message": str(outcome.error)}
         if outcome.passes:
@@ -303,7 +371,7 @@ class Walk:
 
     def path(self, job: Job) -> str:
         """Return a task's path."""
-        return self._prefix + job.name
+        return self._prefix + job.place
 
     @property
     def services(self) -> Services:
@@ -340,6 +408,8 @@ class Walk:
         """Return what fills a parameter: an input, a finished task's output, the context of a call at a path."""
         if not source:
             return self.context(at, self.path(job), job.worker, label, guardrails_of(self, job, job.agent))
+        if source == ITEM and job.item is not None:
+            return deepcopy(job.item.value)
         if iteration is not None and source == REASON:
             return iteration.reason
         if iteration is not None and source == PREVIOUS:
@@ -355,10 +425,12 @@ class Walk:
 
     def hold(self, job: Job, label: Label) -> None:
         """Hold the label of what a task came to, until its end is recorded."""
-        self._labels[job.name] = label
+        self._labels[job.place] = label
 
-    def source_label(self, source: str, iteration: Iteration) -> Label:
+    def source_label(self, job: Job, source: str, iteration: Iteration) -> Label:
         """Return the label of what fills a parameter; see `argument`."""
+        if source == ITEM and job.item is not None:
+            return job.item.label
         return iteration.label if source in (REASON, PREVIOUS) else self.label(source) if source else NOTHING
 
     def context(
@@ -381,9 +453,9 @@ class Walk:
 
     def case(self, job: Job) -> str:
         """Return what a task is about, in this run: by this earlier ones like it are found."""
-        inputs = [f"{name}: {text}" for name, text in self.told.items()]
+        inputs = [f"{name}: {text}" for name, text in self.told_of(job).items()]
         upstream = [f"{name}: {text}" for name, text in self.upstream(job).items()]
-        return "\n".join([f"{job.name}: {self.fill(job.task.description)}", *inputs, *upstream])
+        return "\n".join([f"{job.name}: {self.fill(job.task.description, job)}", *inputs, *upstream])
 
     async def earlier(self, job: Job, path: str) -> str:
         """Return what earlier cases have to say to a task, as it stands in its assignment."""
@@ -434,9 +506,16 @@ class Walk:
         scope = scope.under(defined(self._prefix))
         return scope if self._ceiling is None else scope & self._ceiling
 
-    def fill(self, text: str) -> str:
-        """Put the inputs into a text's placeholders."""
-        return fill_in(text, self.told)
+    def fill(self, text: str, job: Job | None = None) -> str:
+        """Put the inputs into a text's placeholders, and the item where a task is done for one."""
+        return fill_in(text, self.told if job is None else {**self.told, **self.told_of(job)})
+
+    def told_of(self, job: Job) -> dict[str, str]:
+        """Return the inputs as they stand in a task's prompt: of a list that it is done for, the item alone."""
+        if job.item is None or job.each is None:
+            return self.told
+        others = {name: text for name, text in self.told.items() if name != job.each.source}
+        return {**others, NAME: shown(inline(job.item.data), job.item.label)}
 
     def model(self, path: str) -> Model:
         """Return the model of an agent's task."""
@@ -444,7 +523,7 @@ class Walk:
 
     def summariser(self, path: str) -> Model | None:
         """Return the model that summarises the long conversation of a task; `None` where none does."""
-        return self._session.models.get(f"{path}@summary")
+        return self._session.models.get(f"{defined(path)}@summary")
 
     def colleague_model(self, role: str, job: Job) -> Model:
         """Return the model of a colleague: its own where it has one, otherwise that of the task it is asked about."""
@@ -482,7 +561,12 @@ class Walk:
     # Meters
 
     def task_meter(self, job: Job) -> Meter:
-        """Return the meter of a task, under the crew's."""
+        """Return the meter of a task, under the crew's; of an item, under its map's."""
+        if job.item is not None:
+            if job.place not in self._task_meters:
+                whole = self.task_meter(replace(job, item=None))
+                self._task_meters[job.place] = Meter(f"Item [{job.item.number}]", AGENT_LIMITS, (whole,))
+            return self._task_meters[job.place]
         if job.name not in self._task_meters:
             limits = job.task.limits.over(TASK_LIMITS)
             # An agent's loop counts its own steps.
@@ -504,7 +588,7 @@ class Walk:
             if not spent.task.startswith(self._prefix):
                 continue
             head = self._prefix + spent.task[len(self._prefix) :].partition("/")[0]
-            name = head[len(self._prefix) :].partition("#")[0]
+            name = defined(head[len(self._prefix) :])
             job = self.plan.jobs.get(name)
             if job is None or (job.kind == "crew" and not self._over(self._prefix + name, head)):
                 continue
@@ -514,8 +598,9 @@ class Walk:
             Meter("", AGENT_LIMITS, tuple(parents)).restore(spent.tokens, spent.usd, spent.seconds)
 
     def _over(self, task: str, at: str) -> bool:
-        """Say whether an iteration of a task is never entered again."""
-        return task in self.run.finished or self.run.holds(at, task=task)
+        """Say whether an iteration of a task, or of an item of it, is never entered again."""
+        one = self._prefix + at[len(self._prefix) :].partition("#")[0]
+        return not self.run.finished.keys().isdisjoint((task, one)) or self.run.holds(at, task=one)
 
 
 def _waited_for(intents: list[Data]) -> str:
@@ -524,9 +609,11 @@ def _waited_for(intents: list[Data]) -> str:
     return f" It was waiting for {' and '.join(names)}." if names else ""
 
 
-def _seconds(job: Job) -> float | None:
-    caps = [cap for cap in (job.task.timeout, job.task.limits.cap("seconds")) if cap is not None]
-    return min(caps) if caps else None
+def _seconds(job: Job) -> tuple[float | None, float | None]:
+    """Return the cap on a task's seconds, and how many it has: a timeout is of one item, a cap of the whole map."""
+    cap = job.task.limits.cap("seconds") if job.item is None else None
+    timeout = job.task.timeout if job.item is not None or job.each is None else None
+    return cap, min((each for each in (cap, timeout) if each is not None), default=None)
 
 
 def _replayed(data: Data) -> Outcome:

@@ -90,6 +90,7 @@ def schema() -> Schema:
         "tools": _TEXTS,
         "needs": {"type": "array", "items": {"anyOf": [_TEXT, any_of]}},
         "context": _TEXTS,
+        "for_each": _TEXT,
         "guardrails": {"type": "array", "items": _CODE},
         "effects": {"anyOf": [_effect(), {"type": "array", "items": _effect()}]},
         "agent": _TEXT,

@@ -7,11 +7,14 @@ what is left.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from crewkit.core.events import Event
+
+_ITEM = re.compile(r"\[(?=\d+\](?:[/#]|$))")
 
 _ORDER = {"when": 0, "inbox": 0, "offer": 0, "recall": 0, "summary": 0, "model": 1, "ask": 3, "until": 3}
 """What comes after what beside each other. The rest stands between: the tasks of a crew, turns by their numbers, the
@@ -68,11 +71,11 @@ def covers(mark: str, task: str, path: str, type: str = "") -> bool:
     """
     if not path:
         return False
-    here = [_segment(segment) for segment in mark.split("/")]
+    here = _segments(mark)
     if type == "agent.finished":
         path = path.removesuffix("/0")
-    own = [_segment(segment) for segment in task.split("/")]
-    there = [_segment(segment) for segment in path.split("/")]
+    own = _segments(task)
+    there = _segments(path)
     if not _begins_with(there, own):
         there = own  # a thread between agents
     for depth, ((name, number), (marked, of)) in enumerate(zip(there, here, strict=False)):
@@ -86,7 +89,7 @@ def covers(mark: str, task: str, path: str, type: str = "") -> bool:
 
 def touches(mark: str, task: str) -> bool:
     """Say whether a task is entered again where a mark is forgotten: it lies below the mark, or holds it."""
-    here, there = ([_segment(segment)[0] for segment in path.split("/")] for path in (mark, task))
+    here, there = ([name for name, _ in _segments(path)] for path in (mark, task))
     return here[: len(there)] == there[: len(here)]
 
 
@@ -142,13 +145,16 @@ def _place(event: Event) -> str:
 
 
 def _root(path: str) -> str:
-    return _segment(path.partition("/")[0])[0]
+    return _segments(path.partition("/")[0])[0][0]
 
 
-def _segment(text: str) -> tuple[str, int]:
-    """Return a segment's name and the number of its iteration."""
-    name, _, number = text.partition("#")
-    return name, int(number) if number.isdigit() else 1
+def _segments(path: str) -> list[tuple[str, int]]:
+    """Return the segments of a path, each with the number of its iteration. An item lies in its map."""
+    found: list[tuple[str, int]] = []
+    for text in _ITEM.sub("/[", path).split("/"):
+        name, _, number = text.partition("#")
+        found.append((name, int(number) if number.isdigit() else 1))
+    return found
 
 
 def _begins_with(path: list[tuple[str, int]], task: list[tuple[str, int]]) -> bool:

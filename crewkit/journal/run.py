@@ -213,7 +213,7 @@ class Run:
             if mark in index.recorded:
                 return
             index.recorded.add(mark)
-        if self._lease.task and task != self._lease.task:
+        if self._lease.task and task != self._lease.task and not task.startswith(f"{self._lease.task}["):
             self._check_elsewhere(type, path, task)
             return
         now = self.clock.now()
@@ -238,7 +238,7 @@ class Run:
 
         What encloses it is walked here only to reach it, and recorded by who has the run.
         """
-        if not self._lease.task.startswith((f"{task}/", f"{task}#")):
+        if not self._lease.task.startswith((f"{task}/", f"{task}#", f"{task}[")):
             raise ReplayError(
                 f"Run {self.id}, task {self._lease.task}: {type} at {path or 'the run'} is another's to record. The "
                 "crew or its tools changed since, or something in it depends on time or chance."
@@ -478,6 +478,11 @@ class Run:
         if final:
             self.finished[task] = data
             self._tasks.pop(task, None)
+
+    def drop(self, task: str) -> None:
+        """Forget here what the journal holds of a task that is never entered again: what it lies in is over."""
+        self.finished.pop(task, None)
+        self._tasks.pop(task, None)
 
     # Decisions and signals from elsewhere
 

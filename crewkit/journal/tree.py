@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from crewkit.core.events import Event, enclosing
+from crewkit.core.events import Event, enclosing, is_item
 from crewkit.core.messages import ChatMessage
 from crewkit.journal.forget import standing
 from crewkit.journal.read import Totals, as_object, as_text, ending, outcome, totals
@@ -148,6 +148,8 @@ def _kind(path: str) -> str:
         return "fallback" if numbered else "tool"
     if "#" in segment:
         return "iteration"
+    if is_item(segment):
+        return "task"
     return "turn" if segment.isdigit() else "step"
 
 

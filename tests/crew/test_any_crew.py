@@ -1,11 +1,12 @@
-"""Any crew with routes, joins, loops, crews within and failures ends as a simple interpreter says, also when it is
-killed on the way; and nothing that was finished is done again."""
+"""Any crew with routes, joins, loops, maps, crews within and failures ends as a simple interpreter says, also when it
+is killed on the way; and nothing that was finished is done again."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from crewkit.journal.base import Write
 from crewkit.journal.sqlite import SqliteJournal
 
 RUN = "r-any"
+ROWS = (4, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,10 @@ class Spec:
     iterations: int = 1
     yields: int = 0
     inner: Mapping[str, Spec] | None = None
+    each: str = ""
+    """Done for each of this: the input `rows`, or an earlier map. Then only odd items fail."""
+    min_success: float | None = None
+    concurrency: int = 1
 
     def named(self) -> list[str]:
         return list(dict.fromkeys([*self.needs, *(name for group in self.groups for name in group)]))
@@ -57,7 +63,10 @@ def specs(draw: st.DrawFn, depth: int = 1) -> Specs:
             needs = draw(st.lists(st.sampled_from(earlier), unique=True, max_size=2))
             group = st.lists(st.sampled_from(earlier), unique=True, min_size=1, max_size=3).map(tuple)
             groups = draw(st.lists(group, max_size=1))
-        plain = [n for n in [*needs, *(n for g in groups for n in g)] if made[n].inner is None]
+        named = [*needs, *(n for g in groups for n in g)]
+        plain = [n for n in named if made[n].inner is None and not made[n].each]
+        # What is done for each of another map needs it.
+        maps = [n for n in needs if made[n].each and made[n].inner is None]
         looked = draw(st.sampled_from([*plain, "seed"]))
         inner = draw(specs(depth - 1)) if depth and draw(st.integers(0, 3)) == 0 else None
         until = draw(st.one_of(st.none(), st.integers(0, 12)))
@@ -71,6 +80,9 @@ def specs(draw: st.DrawFn, depth: int = 1) -> Specs:
             draw(st.integers(1, 3)) if until is not None else 1,
             draw(st.integers(0, 2)),
             inner,
+            draw(st.sampled_from(["rows", *maps])) if draw(st.integers(0, 2)) == 0 else "",
+            draw(st.sampled_from([None, 0, 0.5, 2])),
+            draw(st.integers(1, 3)),
         )
     return made
 
@@ -78,15 +90,33 @@ def specs(draw: st.DrawFn, depth: int = 1) -> Specs:
 def number(value: Any) -> int:
     if isinstance(value, dict):
         return sum(number(each) for each in value.values())
+    if isinstance(value, list):
+        return sum(number(each) for each in value)
     return value or 0
 
 
 # What should come of it
 
 
-def interpreted(crew: Specs, seed: int, before: int = 0) -> dict[str, tuple[str, Any]]:
+@dataclass
+class Calls:
+    """The paths of the calls that are made, and those of maps that are given up, where it depends."""
+
+    must: set[str] = field(default_factory=set)
+    may: set[str] = field(default_factory=set)
+
+
+def interpreted(
+    crew: Specs,
+    seed: int,
+    before: int = 0,
+    rows: Sequence[int] = ROWS,
+    at: str = "",
+    calls: Calls | None = None,
+) -> dict[str, tuple[str, Any]]:
     """Say what becomes of each task, one at a time."""
     ended: dict[str, tuple[str, Any]] = {}
+    calls = calls or Calls()
     for name, spec in crew.items():
         lost = any(
             ended[need][0] != "completed" and crew[need].on_failure != "continue" for need in spec.needs
@@ -96,19 +126,44 @@ def interpreted(crew: Specs, seed: int, before: int = 0) -> dict[str, tuple[str,
         if lost or (spec.when and value[spec.when[0]] is not None and value[spec.when[0]] < spec.when[1]):
             ended[name] = ("skipped", None)
             continue
-        ended[name] = looped(spec, sum(number(value[need]) for need in spec.named()) + before, seed)
+        given = sum(number(value[need]) for need in spec.named()) + before
+        if spec.each:
+            items = rows if spec.each == "rows" else value[spec.each]
+            ended[name] = mapped(spec, given, seed, items, at + name, calls)
+        else:
+            ended[name] = looped(spec, given, seed, None, at + name, calls)
     return ended
 
 
-def looped(spec: Spec, given: int, seed: int) -> tuple[str, Any]:
+def mapped(
+    spec: Spec, given: int, seed: int, items: Sequence[int] | None, at: str, calls: Calls
+) -> tuple[str, Any]:
+    if items is None:  # the map before it failed, and it goes on without: there is no list
+        return "failed", None
+    own = Calls()
+    ended = [looped(spec, given, seed, item, f"{at}[{i}]", own) for i, item in enumerate(items)]
+    done = [value for status, value in ended if status == "completed"]
+    least = spec.min_success
+    needed = len(items) if least is None else least * len(items) if isinstance(least, float) else least
+    if len(done) < min(needed, len(items)):
+        calls.may |= own.must | own.may
+        return "failed", None
+    calls.must |= own.must
+    calls.may |= own.may
+    return "completed", done
+
+
+def looped(spec: Spec, given: int, seed: int, item: int | None, at: str, calls: Calls) -> tuple[str, Any]:
     value: Any = None
-    for _ in range(spec.iterations):
+    for i in range(spec.iterations):
+        here = at if not i else f"{at}#{i + 1}"
         if spec.inner is None:
-            if spec.fails:
+            if spec.fails and (item is None or item % 2):
                 return "failed", None
-            value = given + seed + number(value) + 1
+            value = given + seed + (item or 0) + number(value) + 1
+            calls.must.add(f"{here}/1/tool:0")
         else:
-            inside = interpreted(spec.inner, seed, number(value))
+            inside = interpreted(spec.inner, seed, number(value) + (item or 0), at=f"{here}/", calls=calls)
             if any(s == "failed" and spec.inner[n].on_failure == "fail" for n, (s, _) in inside.items()):
                 return "failed", None
             value = came_to(spec.inner, inside)
@@ -141,31 +196,36 @@ def made(crew: Specs, world: World, *, inside: bool = False) -> Crew:
         if spec.until is not None:
             until = None if spec.inner is None else lambda value, least=spec.until: number(value) >= least
             loop = {"until": until or f"{name} >= {spec.until}", "iterations": spec.iterations}
+        if spec.each:
+            loop |= {"for_each": spec.each, "min_success": spec.min_success, "concurrency": spec.concurrency}
         do = function(name, spec, world) if spec.inner is None else made(spec.inner, world, inside=True)
         kind = int if spec.inner is None else Any
         tasks[name] = Task(
             name, do=do, needs=needs, when=when, on_failure=spec.on_failure, output_type=kind, **loop
         )
-    inputs: dict[str, Input] = {"seed": Input(type=int)}
+    inputs: dict[str, Input] = {"seed": Input(type=int), "rows": Input(type=list[int], default=list(ROWS))}
     if inside:
         inputs["previous"] = Input(type=Any, default=None)
+        inputs["item"] = Input(type=int, default=0)
     return Crew(list(tasks.values()), inputs=inputs)
 
 
 def function(name: str, spec: Spec, world: World) -> Tool:
-    async def do(context: ToolContext, seed: int, previous: Any = None, **given: Any) -> int:
+    async def do(context: ToolContext, seed: int, previous: Any = None, item: int = 0, **given: Any) -> int:
         world.called.append(context.path)
         for _ in range(spec.yields):
             await asyncio.sleep(0)
-        if spec.fails:
+        if spec.fails and (not spec.each or item % 2):
             raise ValueError("on purpose")
-        # A crew in a loop starts from what it came to before.
-        before = context.inputs.get("previous")
-        return sum(number(each) for each in given.values()) + seed + number(before) + number(previous) + 1
+        # A crew in a loop starts from what it came to before, one in a map from its item.
+        before = number(context.inputs.get("previous")) + context.inputs.get("item", 0)
+        return sum(number(each) for each in given.values()) + seed + item + before + number(previous) + 1
 
     annotations = {"context": ToolContext, "seed": int, **dict.fromkeys(spec.named(), Any)}
     if spec.until is not None:
         annotations["previous"] = Any
+    if spec.each:
+        annotations["item"] = int
     kind = inspect.Parameter.KEYWORD_ONLY
     do.__signature__ = inspect.Signature([inspect.Parameter(each, kind) for each in annotations])
     do.__annotations__ = {**annotations, "return": int}
@@ -184,6 +244,12 @@ class Dying(SqliteJournal):
         if self.left < 0:
             raise JournalError("The power is out.")
         return super().append(writes)
+
+
+def calls_finished(path: Path) -> Counter[str]:
+    with SqliteJournal(path) as journal:
+        events = journal.events(RUN, types=("tool.finished",))
+        return Counter(event.path for event in events if "failed" not in event.data)
 
 
 def finished(path: Path) -> set[str]:
@@ -224,8 +290,12 @@ async def carried(path: Path, crew: Specs, kills: Sequence[int]) -> tuple[Any, d
 def test_any_crew_ends_as_the_interpreter_says_however_often_it_is_killed(crew: Specs, kills: list[int]):
     with tempfile.TemporaryDirectory() as folder:
         outputs, status = asyncio.run(carried(Path(folder) / "j.db", crew, kills))
-    expected = interpreted(crew, 1)
+        made = calls_finished(Path(folder) / "j.db")
+    calls = Calls()
+    expected = interpreted(crew, 1, calls=calls)
     assert status == {name: status for name, (status, _) in expected.items()}
     assert dict(outputs) == {
         name: value for name, (status, value) in expected.items() if status == "completed"
     }
+    assert set(made.values()) <= {1}
+    assert calls.must <= set(made) <= calls.must | calls.may

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -12,11 +13,13 @@ from crewkit.cli.common import complete_run, examples, opened_journal, say
 from crewkit.cli.text import count
 from crewkit.core.events import Event
 from crewkit.errors import InputError
+from crewkit.journal.strip import without_content
 
 
 @click.command(
     epilog=examples(
         "crewkit export @last --format html -o run.html",
+        "crewkit export @last --content none -o run.html",
         "crewkit export r-7f3k --format jsonl > run.jsonl",
         "crewkit export @last --format otlp --endpoint http://localhost:6006",
     )
@@ -36,7 +39,7 @@ from crewkit.errors import InputError
 @click.option(
     "--content",
     type=click.Choice(["full", "none"]),
-    help="otlp: with what was said and returned, or figures and names alone.",
+    help="With what was said and returned, or figures, names and decisions alone.",
 )
 @click.option(
     "--endpoint", default="", metavar="URL", help="otlp: the collector; OTEL_EXPORTER_OTLP_ENDPOINT."
@@ -44,12 +47,13 @@ from crewkit.errors import InputError
 def export(*, run: str, kind: str, target: str, content: str | None, endpoint: str) -> None:
     """Write a RUN down: as a page for a ticket or a mail, as data, or as traces sent to a collector.
 
+    --content none leaves out what was said: texts, arguments, inputs, outputs.
     Sending traces again adds nothing: the same run has the same ids.
     """
     if kind == "otlp" and target:
         raise InputError("Traces are sent, not written: name the collector with --endpoint.")
-    if kind != "otlp" and (content or endpoint):
-        raise InputError(f"--content and --endpoint go with --format otlp, not with {kind}.")
+    if kind != "otlp" and endpoint:
+        raise InputError(f"--endpoint goes with --format otlp, not with {kind}.")
     from crewkit.web.data import RunData
     from crewkit.web.export import as_html, as_lines
 
@@ -59,6 +63,8 @@ def export(*, run: str, kind: str, target: str, content: str | None, endpoint: s
     if kind == "otlp":
         _send(events, content, endpoint)
         return
+    if content == "none":
+        events = [replace(event, data=without_content(event.type, event.data)) for event in events]
     if kind == "html":
         if not target and sys.stdout.isatty():
             target = f"{found}.html"

@@ -77,7 +77,7 @@ class _Maker:
         # What has several spans, its attempts, holds its steps under the newest.
         below = made[-1].id if made else parent
         for event in node.events:
-            if event.type == "memory.searched":
+            if event.type in ("memory.searched", "memory.recalled"):
                 yield self._search(event, below)
             elif event.type in ("guardrail.checked", "condition.checked"):
                 yield self._check(event, below)

@@ -2,6 +2,8 @@ import json
 import re
 import urllib.request
 
+import pytest
+
 
 def test_a_run_is_written_as_one_page(kept, folder, invoke):
     said = invoke("export", kept, "-o", "run.html")
@@ -21,6 +23,16 @@ def test_json_is_one_object_with_everything(kept, invoke):
     whole = json.loads(invoke("export", kept, "--format", "json").output)
     assert whole["run"]["status"] == "failed"
     assert [event["seq"] for event in whole["events"]] == list(range(1, 19))
+
+
+@pytest.mark.parametrize("format", ["html", "json", "jsonl"])
+def test_what_was_said_can_be_left_out(kept, folder, invoke, format):
+    invoke("export", kept, "--format", format, "--content", "none", "-o", "run")
+    text = (folder / "run").read_text()
+    for said in ("You are Writer", "I search first", "two_words", "topic"):
+        assert said not in text
+    for known in ("enough_sources", "openai/gpt-5-mini", "429", "search"):
+        assert known in text
 
 
 def test_a_file_that_cannot_be_written_is_one_message(kept, invoke):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -87,6 +88,17 @@ def test_a_collector_that_is_away_is_reported_once(events, capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_a_collector_that_is_silent_is_asked_once_and_reported_once(events, capfd):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        with pytest.raises(CollectorError, match="did not take the traces"):
+            send_run(events, {}, to=f"http://127.0.0.1:{silent.getsockname()[1]}")
+        silent.setblocking(False)
+        silent.accept()[0].close()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+    assert capfd.readouterr().err == ""
+
+
 @pytest.fixture
 def kept(tmp_path, monkeypatch) -> str:
     monkeypatch.setenv("CREWKIT_HOME", str(tmp_path))
@@ -114,7 +126,7 @@ def test_the_command_sends_a_run(collector, kept):
 
 
 def test_what_goes_with_another_format_is_refused(kept):
-    assert "go with --format otlp" in str(invoke("export", kept, "--content", "none").exception)
+    assert "goes with --format otlp" in str(invoke("export", kept, "--endpoint", "http://x").exception)
     assert "sent, not written" in str(invoke("export", kept, "--format", "otlp", "-o", "x").exception)
 
 

@@ -152,3 +152,13 @@ def test_what_summaries_cost_and_who_tried_next_are_spans_too(rescued):
     assert by_id[path["rates/fallback:1/1/model"].parent].name == "invoke_agent Senior"
     assert [span.name for span in made if not span.parent] == ["invoke_workflow rescue"]
     assert all(span.parent in by_id for span in made if span.parent)
+
+
+def test_a_look_for_earlier_cases_is_a_search_of_memory():
+    data = {"query": "sea", "hits": [{"id": "h", "score": 0.5}], "chosen": [], "text": "", "label": None}
+    events = run()
+    at = "draft/0/recall"
+    events.insert(4, Event("r-1", 99, "memory.recalled", events[4].ts, 4, "s", at, "draft", "Ann", 1, data))
+    [search] = [span for span in spans(events) if span.attributes[names.PATH] == "draft/0/recall"]
+    assert (search.name, search.attributes[names.KIND]) == ("search_memory", "RETRIEVER")
+    assert search.parent == next(span.id for span in spans(events) if span.attributes[names.PATH] == "draft")

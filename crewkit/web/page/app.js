@@ -137,7 +137,7 @@ class Page {
     clear(this.header).append(
       el("div", { class: "title" },
         api.served ? el("a", { class: "back", href: "/" }, icon("left"), "Runs") : "",
-        el("h1", {}, head.crew), el("code", { class: "id" }, head.run), pill(head.status), el("span", { class: "lost-note" }, "crewkit view has ended"), themeButton(), helpButton()),
+        el("h1", {}, head.crew), el("code", { class: "id" }, head.run), pill(head.status), dropped(this.run) ? chip("without content", "", "Texts, arguments, inputs and outputs were left out") : "", el("span", { class: "lost-note" }, "crewkit view has ended"), themeButton(), helpButton()),
       this.banner(),
       el("dl", { class: "stats" },
         stat("tasks", `${done} of ${tasks.length}`, [failed ? `${failed} failed` : "", skipped ? `${skipped} skipped` : ""].filter(Boolean).join(", ") || "completed"),

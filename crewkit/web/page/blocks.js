@@ -27,7 +27,7 @@ function taskBlock(run, node) {
     heading(run, node, sign, name, aside ? [aside, " "] : "", pill(node.status)),
     started.needs?.length ? line("after", ...started.needs.map((need) => [stepLink(run, sibling(node.path, need), need), " "])) : "",
     started.assigned ? line("assigned", started.assigned) : "",
-    assignment ? labelled(`assignment`, eventText(assignment, ["content"], { prose: true }), `${assignment.data.sender} → ${assignment.data.to}`) : "",
+    assignment?.data.content ? labelled(`assignment`, eventText(assignment, ["content"], { prose: true }), `${assignment.data.sender} → ${assignment.data.to}`) : "",
     others(run, node));
 }
 
@@ -69,7 +69,7 @@ function fallbackBlock(run, node) {
     heading(run, node, "fallback", `Escalated to ${data.to || node.title}`),
     data.why ? line("because", oneLine(data.why, 2000)) : "",
     data.answer ? labelled("not accepted", eventText(escalated, ["answer"], { prose: true })) : "",
-    assignment ? labelled("assignment", eventText(assignment, ["content"], { prose: true }), `${assignment.data.sender} → ${assignment.data.to}`) : "",
+    assignment?.data.content ? labelled("assignment", eventText(assignment, ["content"], { prose: true }), `${assignment.data.sender} → ${assignment.data.to}`) : "",
     others(run, node));
 }
 
@@ -151,6 +151,7 @@ function messageView(run, node, event, whole = false) {
     originView(label),
     from ? el("p", { class: "note" }, `stands for ${count(from.length, "earlier message")}`) : "",
   ];
+  if (folded && !content) return "";
   if (folded) return el("details", { class: `message ${role}` }, el("summary", {}, el("span", { class: "label" }, words), oneLine(content, 110)), body);
   return el("div", { class: `message ${role}` }, el("span", { class: "label" }, words), body);
 }
@@ -166,7 +167,7 @@ function toolMessage(run, event) {
   const call = run.node(path);
   if (!call || call.kind !== "tool") return el("div", { class: "message tool" }, el("span", { class: "label" }, "result"), eventText(event, ["content"]));
   return el("div", { class: "message tool brief" }, el("span", { class: "label" }, "result"),
-    stepLink(run, path, told(run, call).name), ` ${count(event.data.content?.length || 0, "character")}`);
+    stepLink(run, path, told(run, call).name), event.data.content ? ` ${count(event.data.content.length, "character")}` : "");
 }
 
 function stepTrouble(run, step) {

@@ -52,10 +52,10 @@ function resultView(run, node, finished) {
   const message = run.message(node.task, data.message);
   const failed = data.error || data.failed;
   const parts = [];
-  if (failed) parts.push(el("p", { class: "trouble" }, el("b", {}, `${failed.type}: `), oneLine(failed.message, 2000), failed.where ? el("span", { class: "aside" }, ` (${failed.where})`) : ""));
+  if (failed) parts.push(el("p", { class: "trouble" }, el("b", {}, failed.message ? `${failed.type}: ` : failed.type), oneLine(failed.message || "", 2000), failed.where ? el("span", { class: "aside" }, ` (${failed.where})`) : ""));
   if (data.received !== undefined || data.selected !== undefined) parts.push(sizesView(data));
   const seen = message ? eventText(message, ["content"]) : data.output !== undefined ? eventText(finished, ["output"], { prose: typeof data.output === "string" }) : "";
-  if (data.full !== undefined) parts.push(...twoSides(seen, () => eventText(finished, ["full"])));
+  if (data.full) parts.push(...twoSides(seen, () => eventText(finished, ["full"])));
   else if (!failed || (message && message.data.content !== failed.message)) parts.push(seen);
   parts.push(originView(data.label));
   if (data.cached) parts.push(keptView(run, data.cached));

@@ -80,7 +80,7 @@ function casesView(event) {
 function writtenView(event) {
   const { count: many = 0, sources = [], namespace, ids = [], unchanged = 0, removed = 0, refused = {} } = event.data;
   const episode = (event.path || "").endsWith("/episode");
-  const what = episode ? "what became of the task" : `${count(many, "passage")}${sources.length ? ` of ${sources.join(", ")}` : ""}`;
+  const what = episode ? "what became of the task" : `${count(many, "passage")}${sources.some(Boolean) ? ` of ${sources.filter(Boolean).join(", ")}` : ""}`;
   const more = [unchanged ? `${number(unchanged)} unchanged` : "", removed ? `${number(removed)} removed` : "", namespace ? `in ${namespace}` : ""].filter(Boolean).join(", ");
   return el("div", { class: "memory" }, el("div", { class: "memory-head" }, icon("memory"), el("b", {}, "remembered"), ` ${what}`,
     el("span", { class: "aside", title: ids.slice(0, 20).join(", ") || undefined }, more)),
@@ -92,7 +92,7 @@ function memoryView(run, event) {
   const used = new Set(run.head.hits?.[event.seq] || []);
   const most = Math.max(...hits.map((hit) => hit.score || 0), 1e-9);
   return el("div", { class: "memory", role: "group", "aria-label": "Memory" },
-    el("div", { class: "memory-head" }, icon("memory"), el("b", {}, "recalled"), ` “${oneLine(query, 300)}”`,
+    el("div", { class: "memory-head" }, icon("memory"), el("b", {}, "recalled"), query ? ` “${oneLine(query, 300)}”` : "",
       el("span", { class: "aside" }, `${count(hits.length, "hit")}, ${number(used.size)} used${namespace ? ` · ${namespace}` : ""}`)),
     hits.length ? el("table", { class: "hits" },
       el("thead", {}, el("tr", {}, ["score", "passage", "scored by", "used"].map((name) => el("th", { scope: "col" }, name)))),
@@ -128,7 +128,7 @@ function historyOf(event) {
     case "run.started": return `started${process}`;
     case "run.resumed": return `resumed${process}${changesOf(data)}`;
     case "run.forked": return `forked from ${data.origin || "another run"}${data.at?.length ? ` at ${data.at.join(", ")}` : ""}${process}${changesOf(data)}`;
-    case "run.paused": return `paused: ${data.reason === "pause" ? `asked for by ${data.by || "somebody"}` : REASONS[data.reason] || data.reason}${data.until ? `; goes on by itself at ${clock(data.until, true)}` : ""}`;
+    case "run.paused": return `paused${data.reason ? ": " : ""}${data.reason === "pause" ? `asked for by ${data.by || "somebody"}` : REASONS[data.reason] || data.reason || ""}${data.until ? `; goes on by itself at ${clock(data.until, true)}` : ""}`;
     case "run.signal": return `${signalOf(data)} by ${data.by || "somebody"}`;
     case "run.finished": return `finished: ${data.status}. ${oneLine(data.why || "", 400)}`;
     case "limit.exceeded": return `limit reached: ${oneLine(data.why || data.limit || "", 400)}`;

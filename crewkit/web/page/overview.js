@@ -20,9 +20,14 @@ function overviewBlock(run, node) {
     others(run, node));
 }
 
+/** Say whether the run was written, or kept, without what was said in it. */
+function dropped(run) {
+  return run.head.beginning.dropped === "content";
+}
+
 function outputView(run) {
   const { output } = run.head;
-  if (output === undefined || output === null) return "";
+  if (output === undefined || output === null || dropped(run)) return "";
   const event = run.newest(run.root, "run.finished");
   return el("section", {}, el("h3", {}, "Output"), event ? eventText(event, ["output"], { prose: typeof output === "string" }) : textView(json(output)));
 }

@@ -122,6 +122,7 @@ function wholeOf(event, ...at) {
 function eventText(event, at, options = {}) {
   const value = at.reduce((data, key) => data?.[key], event.data);
   const text = typeof value === "string" ? value : JSON.stringify(value, null, 2) ?? "";
+  if (!text) return ""; // also where what was said was left out of the run
   return textView(text, { ...options, whole: wholeOf(event, ...at) });
 }
 

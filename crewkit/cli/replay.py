@@ -18,16 +18,14 @@ from crewkit.cli.text import count
 from crewkit.errors import InputError
 
 if TYPE_CHECKING:
-    from crewkit.crew.replay import Difference, Replay
-
-_LINES = 12
-"""Lines shown of each side of a difference."""
-
+    from crewkit.core.events import Event
+    from crewkit.crew.replay import Replay
 
 @click.command(
     epilog=examples(
         "crewkit replay @last",
         "crewkit replay r-7f3k moved/crew.py",
+        "crewkit replay tests/tides.yaml crew.py",
         "crewkit replay @last --json | jq .divergences[0].path",
     )
 )
@@ -37,20 +35,21 @@ _LINES = 12
 def replay(*, run: str, target: str | None, as_json: bool) -> int:
     """Run the present code against RUN's recorded answers, and say where it goes another way first.
 
+    RUN may be the file of a cassette, too: crewkit export RUN --format cassette.
+
     Models and tools answer from the journal: there is no network, no effect and no cost, and nothing is kept. Exit
     code 0: the same; 1: different.
     """
     from crewkit.crew.replay import replay as replayed
 
-    found, begun = history_of(run, Progress())
+    events = _recorded(run)
+    found, begun = events[-1].run, beginning(events)
     kept, cwd = str(begun.get("target") or ""), str(begun.get("cwd") or "")
     if not (target or kept):
         raise InputError(
             f"Run {found} does not say where its crew is: it was not begun by this command. "
             f"Name it: crewkit replay {found} path.py"
         )
-    with opened_journal() as journal:
-        events = list(journal.events(found))
     if not target:
         go_back_to(cwd, found)
     crew = loaded_again(target or kept, found, given=bool(target))
@@ -63,7 +62,21 @@ def replay(*, run: str, target: str | None, as_json: bool) -> int:
     return OK if told.same else FAILED
 
 
+def _recorded(run: str) -> list[Event]:
+    """Return the events of a run, or of a cassette's file."""
+    if run.endswith((".yaml", ".yml")):
+        from crewkit.testing.cassette import Cassette
+
+        return list(Cassette.read(run).events)
+    with opened_journal() as journal:
+        events = list(journal.events(journal.find(run)))
+    beginning(events[-1].run, events)
+    return events
+
+
 def _print(told: Replay) -> None:
+    from crewkit.crew.replay import in_words
+
     if told.same:
         say_spans(
             [("same", "green"), (f": {count(told.steps, 'recorded answer')} given, nothing else asked", "")]
@@ -74,22 +87,10 @@ def _print(told: Replay) -> None:
             say(f"  changed, and not seen by this: {task} ({what})", style="yellow")
         return
     first, *more = told.divergences
+    _, *lines = in_words(first)
     say_spans([("different", "red"), (" at ", ""), (first.path, "bold"), (f": {first.why}", "")])
-    for difference in first.differences:
-        _print_difference(difference)
+    for line in lines:
+        side = line[4:5] if line.startswith("    ") else ""
+        say(line, style={"-": "red", "+": "green", "": "cyan"}.get(side, "dim"))
     if more:
         say(f"Also at {', '.join(each.path for each in more[:8])}.", style="dim")
-
-
-def _print_difference(difference: Difference) -> None:
-    say(f"  {difference.where}", style="cyan")
-    import difflib
-
-    lines = list(
-        difflib.unified_diff(difference.then.splitlines(), difference.now.splitlines(), lineterm="", n=1)
-    )[2:]
-    for line in [line for line in lines if not line.startswith("@@")][: _LINES * 2]:
-        style = "red" if line.startswith("-") else "green" if line.startswith("+") else "dim"
-        say(f"    {line}", style=style)
-    if len(lines) > _LINES * 2:
-        say(f"    … {len(lines) - _LINES * 2} more lines: --json", style="dim")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
@@ -76,6 +77,23 @@ class Replay:
     def same(self) -> bool:
         """The present code asks for what was asked for, and comes to what the run came to."""
         return not self.divergences
+
+
+LINES = 12
+"""Lines shown of each side of a difference."""
+
+
+def in_words(divergence: Divergence) -> list[str]:
+    """Say in lines where it is and what differs; those of the two sides begin with - and +, as in a diff."""
+    lines = [f"At {divergence.path}: {divergence.why}"]
+    for each in divergence.differences:
+        lines.append(f"  {each.where}")
+        sides = difflib.unified_diff(each.then.splitlines(), each.now.splitlines(), lineterm="", n=1)
+        diff = [line for line in list(sides)[2:] if not line.startswith("@@")]
+        lines += [f"    {line}" for line in diff[: 2 * LINES]]
+        if len(diff) > 2 * LINES:
+            lines.append(f"    … {len(diff) - 2 * LINES} more lines")
+    return lines
 
 
 async def replay(

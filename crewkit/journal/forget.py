@@ -81,7 +81,7 @@ def covers(mark: str, task: str, path: str, type: str = "") -> bool:
     for depth, ((name, number), (marked, of)) in enumerate(zip(there, here, strict=False)):
         if name != marked:
             # Another task: whether it depends on this one, a mark of its own says.
-            return depth >= len(own) and _rank(name) > _rank(marked)
+            return depth >= len(own) and rank(name) > rank(marked)
         if number != of:
             return number > of or (type == "task.finished" and depth == len(there) - 1)
     return True
@@ -163,7 +163,7 @@ def _begins_with(path: list[tuple[str, int]], task: list[tuple[str, int]]) -> bo
     return path[: len(outer)] == outer and len(path) > len(outer) and path[len(outer)][0] == name
 
 
-def _rank(segment: str) -> tuple[int, int]:
+def rank(segment: str) -> tuple[int, int]:
     if segment.isdigit():
         return 2, int(segment)
     kind, _, number = segment.partition(":")

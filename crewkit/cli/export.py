@@ -21,6 +21,7 @@ from crewkit.journal.strip import without_content
         "crewkit export @last --format html -o run.html",
         "crewkit export @last --content none -o run.html",
         "crewkit export r-7f3k --format jsonl > run.jsonl",
+        "crewkit export @last --format cassette -o tests/run.yaml",
         "crewkit export @last --format otlp --endpoint http://localhost:6006",
     )
 )
@@ -28,10 +29,11 @@ from crewkit.journal.strip import without_content
 @click.option(
     "--format",
     "kind",
-    type=click.Choice(["html", "jsonl", "json", "otlp"]),
+    type=click.Choice(["html", "jsonl", "json", "cassette", "otlp"]),
     default="html",
     show_default=True,
-    help="html: the page as one file; jsonl: an event per line; json: one object; otlp: traces, sent.",
+    help="html: the page as one file; jsonl: an event per line; json: one object; "
+    "cassette: what was said, for tests; otlp: traces, sent.",
 )
 @click.option(
     "--output", "-o", "target", default="", metavar="FILE", help="Write here; stdout where left out."
@@ -71,11 +73,21 @@ def export(*, run: str, kind: str, target: str, content: str | None, endpoint: s
         text = as_html(events, alive=alive)
     elif kind == "jsonl":
         text = "".join(f"{line}\n" for line in as_lines(events))
+    elif kind == "cassette":
+        text = _cassette(found, events)
     else:
         head = RunData.of(events, alive=alive).head
         whole = {"run": head, "events": [json.loads(line) for line in as_lines(events)]}
         text = json.dumps(whole, ensure_ascii=False) + "\n"
     _write(text.encode("utf-8", "backslashreplace"), target)
+
+
+def _cassette(run: str, events: list[Event]) -> str:
+    from crewkit.crew.history import beginning
+    from crewkit.journal.cassette import write_cassette
+
+    beginning(run, events)  # refuses what has lost its content, or cannot be read to its end
+    return write_cassette(events)
 
 
 def _send(events: list[Event], content: str | None, endpoint: str) -> None:

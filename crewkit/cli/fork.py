@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from crewkit.cli.again import crew_again, history_of
 from crewkit.cli.common import complete_run, echo_json, examples, say
 from crewkit.cli.group import OK
 from crewkit.cli.inputs import read_inputs, read_text
@@ -16,9 +17,6 @@ from crewkit.cli.progress import Progress
 from crewkit.cli.run import (
     carry,
     changed_options,
-    go_back_to,
-    history_of,
-    loaded_again,
     manner_of,
     options_of,
     shared_options,
@@ -81,21 +79,13 @@ def fork(
         raise InputError("--edit-message is empty. Say what the agent is to have said.")
     progress = Progress()
     found, begun = history_of(run, progress)
-    kept, cwd = str(begun.get("target") or ""), str(begun.get("cwd") or "")
-    if not (target or kept):
-        raise InputError(
-            f"Run {found} does not say where its crew is: it was not begun by this command. "
-            f"Name it: crewkit fork {found} path.py --from …"
-        )
-    if not target:
-        go_back_to(cwd, found)
-    crew = loaded_again(target or kept, found, given=bool(target))
+    crew, target = crew_again(found, begun, target, "fork")
     manner = manner_of(as_json=as_json, quiet=quiet, **rest)
     if no_run:
         from crewkit.crew.fork import fork_only
         from crewkit.crew.options import Options
 
-        options = Options(target=target or kept, run_id=run_id, **options_of(manner))
+        options = Options(target=target, run_id=run_id, **options_of(manner))
         with redirect_stdout(sys.stderr):
             made = asyncio.run(fork_only(crew, found, at, inputs, said, options))
         if as_json:
@@ -111,4 +101,4 @@ def fork(
 
         return crew.fork(found, at, inputs=inputs, edit=said, options=replace(options, run_id=run_id))
 
-    return carry(crew, work, progress, manner, target or kept)
+    return carry(crew, work, progress, manner, target)

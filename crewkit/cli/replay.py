@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from crewkit.cli.again import crew_again
 from crewkit.cli.common import complete_run, echo_json, examples, opened_journal, say, say_spans
 from crewkit.cli.group import FAILED, OK
-from crewkit.cli.progress import Progress
-from crewkit.cli.run import go_back_to, history_of, loaded_again
 from crewkit.cli.text import count
-from crewkit.errors import InputError
 
 if TYPE_CHECKING:
     from crewkit.core.events import Event
     from crewkit.crew.replay import Replay
+
 
 @click.command(
     epilog=examples(
@@ -40,19 +39,13 @@ def replay(*, run: str, target: str | None, as_json: bool) -> int:
     Models and tools answer from the journal: there is no network, no effect and no cost, and nothing is kept. Exit
     code 0: the same; 1: different.
     """
+    from crewkit.crew.history import beginning
     from crewkit.crew.replay import replay as replayed
 
     events = _recorded(run)
-    found, begun = events[-1].run, beginning(events)
-    kept, cwd = str(begun.get("target") or ""), str(begun.get("cwd") or "")
-    if not (target or kept):
-        raise InputError(
-            f"Run {found} does not say where its crew is: it was not begun by this command. "
-            f"Name it: crewkit replay {found} path.py"
-        )
-    if not target:
-        go_back_to(cwd, found)
-    crew = loaded_again(target or kept, found, given=bool(target))
+    found = events[-1].run
+    begun = beginning(found, events)
+    crew, _ = crew_again(found, begun, target, "replay")
     with redirect_stdout(sys.stderr):
         told, _ = asyncio.run(replayed(crew, events))
     if as_json:
@@ -69,9 +62,7 @@ def _recorded(run: str) -> list[Event]:
 
         return list(Cassette.read(run).events)
     with opened_journal() as journal:
-        events = list(journal.events(journal.find(run)))
-    beginning(events[-1].run, events)
-    return events
+        return list(journal.events(journal.find(run)))
 
 
 def _print(told: Replay) -> None:

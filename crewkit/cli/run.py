@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from crewkit.cli.again import crew_again, history_of, loaded
 from crewkit.cli.common import complete_run, echo_json, examples, opened_journal, say, say_spans
 from crewkit.cli.group import DENIED, FAILED, INTERRUPTED, LIMIT, OK, PAUSED
 from crewkit.cli.inputs import caps, limit_options, read_inputs
@@ -133,7 +134,7 @@ def run(
     TARGET is path.py[:attr], package.module:attr, or a folder with a crew.py.
     """
     inputs = read_inputs(pairs, source)
-    crew = _loaded(target, Path.cwd())
+    crew = loaded(target, Path.cwd())
     manner = manner_of(as_json=as_json, quiet=quiet, no_input=no_input, **rest)
     if detach:
         return _hand_over(crew, inputs, manner, target, queue or str(Path.cwd()))
@@ -164,20 +165,12 @@ def resume(*, run: str, target: str | None, as_json: bool, quiet: bool, no_input
     """
     progress = Progress()
     found, begun = history_of(run, progress)
-    kept, cwd = str(begun.get("target") or ""), str(begun.get("cwd") or "")
-    if not (target or kept):
-        raise InputError(
-            f"Run {found} does not say where its crew is: it was not begun by this command. "
-            f"Name it: crewkit resume {found} path.py"
-        )
-    if not target:
-        go_back_to(cwd, found)
-    crew = loaded_again(target or kept, found, given=bool(target))
+    crew, target = crew_again(found, begun, target, "resume")
     manner = manner_of(as_json=as_json, quiet=quiet, no_input=no_input, **rest)
     _tell_if_busy(found, manner)
     if progress.status == "completed" and manner.changed == "stop":
         _nothing_to_do(found, begun, crew)
-    return carry(crew, _resuming(crew, found, progress), progress, manner, target or kept)
+    return carry(crew, _resuming(crew, found, progress), progress, manner, target)
 
 
 def manner_of(
@@ -206,64 +199,6 @@ def _nothing_to_do(run: str, begun: Mapping[str, Any], crew: Crew) -> None:
         say_spans([("  changed since  ", "yellow"), (task, "bold"), (f": {change.what}", "")], err=True)
     if changes:
         say(f"  do it again: crewkit resume {run} --changed rerun", style="dim", err=True)
-
-
-# Loading
-
-
-def _loaded(target: str, cwd: Path) -> Crew:
-    from crewkit.crew.load import load
-
-    with redirect_stdout(sys.stderr):
-        return load(target, cwd)
-
-
-def history_of(name: str, progress: Progress) -> tuple[str, dict[str, Any]]:
-    """Find a run and take in what happened in it; return its id, and what it began with."""
-    from crewkit.journal.read import beginning
-
-    with opened_journal() as journal:
-        found = journal.find(name)
-        begins: list[Event] = []
-        for event in journal.events(found):
-            progress.add(event)
-            if event.type in ("run.started", "run.forked", "run.resumed"):
-                begins.append(event)
-    return found, beginning(begins)
-
-
-def go_back_to(cwd: str, run: str) -> None:
-    """Work where the run began: its crew and its tools may name files from there."""
-    if not cwd or Path(cwd) == Path.cwd():
-        return
-    # The journal is this one, wherever the crew works.
-    from crewkit.core.environ import environment
-    from crewkit.journal.sqlite import journal_home
-
-    environ = environment()
-    home = journal_home(None, environ)
-    try:
-        os.chdir(cwd)
-    except OSError as error:
-        raise InputError(
-            f"Run {run} began in {cwd}, which cannot be entered: {error.strerror}. "
-            f"Name its crew to go on here: crewkit resume {run} path.py"
-        ) from error
-    os.environ["CREWKIT_HOME"] = str(home)
-    os.environ["CREWKIT_JOURNAL"] = environ.get("CREWKIT_JOURNAL", "")  # empty: not that of a .env there
-    say(f"in {cwd}, where the run began", style="dim", err=True)
-
-
-def loaded_again(target: str, run: str, *, given: bool) -> Crew:
-    """Load the crew of a run, where it was or where a person says it is."""
-    try:
-        return _loaded(target, Path.cwd())
-    except InputError as error:
-        if given:
-            raise
-        raise InputError(
-            f"{error} Run {run} was begun with it. Name it: crewkit resume {run} path.py"
-        ) from error
 
 
 # Running

@@ -347,7 +347,7 @@ class _Recorded:
 class _NoMemory:
     """Remembers nothing: what was recalled is in the recording."""
 
-    async def add(self, records: Sequence[Record], *, namespace: str = "default") -> list[str]:
+    async def add(self, records: Sequence[Record], **_: Any) -> list[str]:
         return [record.id() for record in records]
 
     async def recall(self, query: str, **_: Any) -> list[Hit]:

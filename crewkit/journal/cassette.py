@@ -24,7 +24,7 @@ VERSION = 1
 
 Data = dict[str, Any]
 
-_HEAD = "# What was said in a run. To compare the crew with it: crewkit replay FILE, or the fixture `cassette` of pytest.\n"
+_HEAD = "# What was said in a run. Compare the crew with it: crewkit replay FILE\n"
 
 _ANEW = frozenset(
     [
@@ -37,10 +37,22 @@ _ANEW = frozenset(
 """Types of events that a replay says anew, or that change by themselves."""
 
 _CALLS = frozenset(["model.started", "model.finished", "tool.started", "tool.finished"])
-_CHANGING = frozenset(["seconds", "usd", "reserved", "key", "given"])
+_BEGUN = ("target", "models", "tasks", "events", "definitions")
+"""What is kept of a run's beginning, besides its crew and its inputs."""
+_NOISE = frozenset(["seconds", "usd", "reserved", "key", "received", "selected"])
+"""What changes by itself, or what nobody compares."""
+_USUAL: dict[str, Data] = {
+    "model.started": {"temperature": None, "last": False},
+    "model.finished": {"usd": 0.0, "seconds": 0.0},
+    "tool.started": {"idempotent": False},
+}
+"""What a call says unless the file says otherwise. A recorded answer costs nothing."""
+_ODD_BREAK = re.compile("[\r\x85\u2028\u2029]")
 _TIMED = frozenset(["run.signal", "approval.decided"])
 """Types of events whose time counts: a deadline is compared with it."""
 _ROLES = ("system", "user", "assistant", "tool")
+_OF_THE_EVENT = ("id", "role", "content", "compressed_from")
+"""What `message.recorded` says besides the message, or under another name."""
 _WIDTH = 100
 """Characters up to which something is written on one line."""
 
@@ -52,20 +64,20 @@ def write_cassette(events: Iterable[Event]) -> str:
         events: All of the run's events, redacted as the journal holds them.
     """
     history = list(events)
-    begun = {name: value for name, value in beginning(history).items() if name not in _CHANGING}
+    begun = beginning(history)
     run = history[-1].run if history else ""
     order = {str(task.get("name")): i for i, task in enumerate(begun.get("tasks") or ())}
     counted = sorted(
         (event for event in standing(history).events if event.type not in _ANEW),
-        key=lambda event: _place(order, event.path),
+        key=lambda event: _place(order, event),
     )
     whole = {
         "cassette": VERSION,
-        "crew": begun.pop("crew", ""),
+        "crew": begun.get("crew", ""),
         "run": run,
-        "inputs": begun.pop("inputs", {}),
+        "inputs": begun.get("inputs", {}),
         "steps": list(_Writing(run, counted).blocks()),
-        "begun": begun,
+        "begun": {name: begun[name] for name in _BEGUN if begun.get(name)},
     }
     return _HEAD + yaml.dump(
         whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=_WIDTH, default_flow_style=False
@@ -92,6 +104,9 @@ def read_cassette(text: str, name: str) -> list[Event]:
 
 
 # Writing
+
+_Rank = tuple[int, int, list[tuple[int, str]], int]
+_LAST: _Rank = (99, 0, [], 0)
 
 
 class _Writing:
@@ -135,24 +150,23 @@ class _Writing:
 
     def _call(self, block: Data, event: Event) -> None:
         """Add to a block what was asked or answered; of several attempts the last counts."""
-        data = _stable(event.data)
-        if event.type.endswith(".started"):
-            block["kind"] = event.type.partition(".")[0]
+        kind, _, what = event.type.partition(".")
+        if kind != _kind(event.path):
+            block["kind"] = kind
+        data = _without(_stable(event.data), _USUAL.get(event.type, {}))
+        if what == "started":
             sent: Data = dict(data.pop("messages", None) or {})
             if sent:
-                block["asked"] = [self._message(event, id) for id in sent.pop("new", ())]
-                data["messages"] = sent
-            block["request"] = data
-        elif "failed" in data or "answered" not in block:
-            block.setdefault("kind", event.type.partition(".")[0])
+                block["asked"] = [self._message(event, str(id)) for id in sent.pop("new", ())]
+                sent = {name: value for name, value in sent.items() if name != "count" and value}
+            block["request"] = data | ({"messages": sent} if sent else {})
+        elif "failed" in data:
+            block["failed"] = data["failed"]
+        else:
             block.pop("failed", None)
-            if "failed" in data:
-                block["failed"] = data["failed"]
-                return
-            block["answered"] = {}
             if (id := data.pop("message", None)) is not None:
                 block["answered"] = self._message(event, str(id), answer=True)
-            block["result"] = data
+            block["result"] = _without(data, _implied(block))
 
     def _message(self, event: Event, id: str, *, answer: bool = False) -> Data:
         """Return a message as people read it; where it is an answer of this task, where that is."""
@@ -164,9 +178,8 @@ class _Writing:
         data = self._messages.get(id)
         if data is None:
             return {"id": id}
-        rest = {name: value for name, value in data.items() if name not in ("id", "role", "content")}
-        rest = {name: value for name, value in rest.items() if name != "compressed_from"}
-        return {str(data["role"]): data["content"], **rest}
+        said = {str(data["role"]): data["content"]}
+        return said | {name: value for name, value in data.items() if name not in _OF_THE_EVENT}
 
 
 def _counts(event: Event) -> bool:
@@ -181,24 +194,49 @@ def _counts(event: Event) -> bool:
 
 def _stable(data: Data) -> Data:
     """Return an event's data without what changes from one recording to the next."""
-    left = {name: value for name, value in data.items() if name not in _CHANGING}
-    if "status" in left:
-        left.pop("usage", None)  # of a task and of a run it holds seconds
+    left = {name: value for name, value in data.items() if name not in _NOISE}
+    if "status" in left:  # of a task or of the run: it holds seconds, and the order in which tasks ended
+        return {name: value for name, value in left.items() if name not in ("usage", "report")}
     return left
 
 
-def _place(order: Mapping[str, int], path: str) -> tuple[int, list[tuple[int, int, list[tuple[int, str]], int]]]:
-    """Order paths as the crew's tasks stand, and in each as an agent goes."""
-    segments = path.split("/") if path else []
-    outermost = defined(segments[0]) if segments else ""
-    return order.get(outermost, -1 if not path else len(order)), [_rank(segment) for segment in segments]
+def _implied(block: Data) -> Data:
+    """Return what is in a result unless it says something else."""
+    request: Data = block.get("request") or {}
+    implied = {name: request[name] for name in ("tool", "model", "fingerprint") if name in request}
+    said: Data = block.get("answered") or {}
+    if "assistant" in said:
+        implied["finish_reason"] = "tool_calls" if said.get("tool_calls") else "stop"
+    if "tool" in said and said.get("label"):
+        implied["label"] = said["label"]
+    return implied
 
 
-def _rank(segment: str) -> tuple[int, int, list[tuple[int, str]], int]:
+def _without(data: Data, implied: Data) -> Data:
+    return {name: value for name, value in data.items() if name not in implied or implied[name] != value}
+
+
+def _place(order: Mapping[str, int], event: Event) -> tuple[int, list[_Rank]]:
+    """Order events as the crew's tasks stand, in each as an agent goes, and its end last."""
+    if not event.path:
+        return (len(order) + 1 if event.type == "run.finished" else -1), []
+    segments = event.path.split("/")
+    ranks = [_rank(segment) for segment in segments]
+    if event.type == "task.finished":
+        ranks.append(_LAST)
+    return order.get(defined(segments[0]), len(order)), ranks
+
+
+def _rank(segment: str) -> _Rank:
     name, _, number = segment.partition("#")
     parts = [part for part in re.split(r"(\d+)", name) if part]
     natural = [(int(part), "") if part.isdecimal() else (0, part) for part in parts]
     return *rank(name), natural, int(number) if number.isdecimal() else 1
+
+
+def _kind(path: str) -> str:
+    """Return what kind of call a path names: `draft/2/tool:0` is one of a tool."""
+    return path.rpartition("/")[2].partition(":")[0]
 
 
 def _task_of(path: str) -> str:
@@ -216,8 +254,10 @@ def _events(data: Any) -> Iterator[Event]:
     version = int(whole["cassette"])
     if version > VERSION:
         raise InputError(f"it has version {version}; this crewkit knows {VERSION}. Upgrade crewkit.")
-    begun = {"crew": whole["crew"], "inputs": whole["inputs"] or {}, **(whole.get("begun") or {})}
-    yield from _Reading(str(whole["run"])).events(begun, whole.get("steps") or [])
+    rest: Data = whole.get("begun") or {}
+    given: Data = {"models": {}, "definitions": {}, "tasks": [], "inputs": whole.get("inputs") or {}}
+    steps: list[Data] = whole.get("steps") or []
+    yield from _Reading(str(whole["run"])).events({"crew": whole["crew"], **given, **rest}, steps)
 
 
 class _Reading:
@@ -232,27 +272,30 @@ class _Reading:
     def events(self, begun: Data, blocks: Sequence[Data]) -> Iterator[Event]:
         yield self._event({}, "run.started", begun)
         for block in blocks:
-            yield from self._call(block) if "kind" in block else [
-                self._event(block, block["event"], block["data"])
-            ]
+            if "event" in block:
+                yield self._event(block, block["event"], block["data"])
+            else:
+                yield from self._call(block)
 
     def _call(self, block: Data) -> Iterator[Event]:
-        kind, request = block["kind"], block.get("request")
-        if request is not None:
+        kind = block.get("kind") or _kind(block["at"])
+        if (request := block.get("request")) is not None:
             if "asked" in block:
                 ids: list[str] = []
                 for message in block["asked"]:
                     yield from self._said(block, message, ids)
-                request = {**request, "messages": {"new": ids, **request.get("messages", {})}}
-            yield self._event(block, f"{kind}.started", request)
-        if "answered" in block:
-            result, ids = dict(block["result"]), []
-            if block["answered"]:
+                sent: Data = request.get("messages") or {}
+                request = {**request, "messages": {"new": ids, **sent}}
+            yield self._event(block, f"{kind}.started", _filled(request, f"{kind}.started"))
+        if "failed" in block:
+            yield self._event(block, f"{kind}.finished", {"failed": block["failed"]})
+        elif "result" in block:
+            result = _filled({**_implied(block), **block["result"]}, f"{kind}.finished")
+            if "answered" in block:
+                ids = []
                 yield from self._said(block, block["answered"], ids)
                 self._answers[block["at"]] = result["message"] = ids[0]
             yield self._event(block, f"{kind}.finished", result)
-        elif "failed" in block:
-            yield self._event(block, f"{kind}.finished", {"failed": block["failed"]})
 
     def _said(self, block: Data, message: Data, ids: list[str]) -> Iterator[Event]:
         """Yield the event that records a message, where it is one of its own, and note its id."""
@@ -272,6 +315,11 @@ class _Reading:
         task = block.get("task", _task_of(path))
         run, agent = block.get("of", self._run), block.get("agent", "")
         return Event(run, self._seq, type, when, 0.0, "s-cassette", path, task, agent, 1, data)
+
+
+def _filled(data: Data, type: str) -> Data:
+    """Return what a call says, with what the file left out as usual."""
+    return data | {name: value for name, value in _USUAL.get(type, {}).items() if name not in data}
 
 
 def _why(error: Exception) -> str:
@@ -294,7 +342,9 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    # What YAML takes for an end of a line besides \n would be read as one.
+    style = '"' if _ODD_BREAK.search(text) else "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)  # pyright: ignore[reportUnknownMemberType]
 
 
 def _mapping(dumper: yaml.SafeDumper, data: Data) -> yaml.Node:

@@ -164,6 +164,7 @@ def _begins_with(path: list[tuple[str, int]], task: list[tuple[str, int]]) -> bo
 
 
 def rank(segment: str) -> tuple[int, int]:
+    """Say what comes after what beside each other: `inbox`, `model`, the calls of a turn, `ask`; turns by number."""
     if segment.isdigit():
         return 2, int(segment)
     kind, _, number = segment.partition(":")

@@ -75,7 +75,7 @@ class Cassette:
         """
         told, result = await replay(crew, self.events)
         if not told.same:
-            raise ReplayError(self._divergence(told), run_id=told.run)
+            raise ReplayError(self._divergence(told))
         return result
 
     def replay_sync(self, crew: Crew) -> Result:
@@ -88,7 +88,9 @@ class Cassette:
         if more:
             others = ", ".join(each.path for each in more[:_NAMED])
             lines.append(f"Also at {others}{', …' if len(more) > _NAMED else ''}.")
-        lines.append("Where that is meant, record it anew: crewkit run, then crewkit export --format cassette.")
+        lines.append(
+            "Where that is meant, record it anew: crewkit run, then crewkit export --format cassette."
+        )
         return "\n".join(lines)
 
     def _crew(self) -> str:

@@ -72,12 +72,13 @@ class ChatMessage:
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> ChatMessage:
-        """Read what `to_data` wrote; unknown keys are ignored."""
+        """Read what `to_data` wrote; unknown keys are ignored, and what is not there is empty."""
         calls = tuple(ToolCall(c["id"], c["name"], c["arguments"]) for c in data.get("tool_calls", ()))
-        given: object = data.get("label", UNKNOWN.to_data() if data["role"] == "tool" else None)
+        role: Any = data.get("role", "tool")
+        given: object = data.get("label", UNKNOWN.to_data() if role == "tool" else None)
         label = None if given is None else Label.from_data(given)
-        answered, note = data.get("tool_call_id", ""), data.get("note", "")
-        return cls(data["role"], data["content"], calls, answered, label, note)
+        answered, note = str(data.get("tool_call_id", "")), str(data.get("note", ""))
+        return cls(role, data.get("content", ""), calls, answered, label, note)
 
 
 Kind = Literal["assignment", "question", "answer", "review", "report", "failure", "handoff"]

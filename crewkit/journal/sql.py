@@ -15,6 +15,7 @@ from typing import Any, Final, NoReturn, Self, cast
 
 from crewkit.core.clock import timestamp
 from crewkit.core.events import VERSION, Draft, Event
+from crewkit.core.shapes import no_constant, readable
 from crewkit.errors import InputError, JournalError, RunBusy, did_you_mean
 from crewkit.journal.base import RunInfo, Write
 
@@ -438,12 +439,13 @@ def _event(row: Row) -> Event:
             "A newer crewkit wrote it: upgrade this one."
         )
     try:
-        data = json.loads(text)
+        data = json.loads(text, parse_constant=no_constant)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"event {seq} is not JSON: {error}") from error
     if type(data) is not dict:
         raise ValueError(f"event {seq} holds no JSON object")
-    return Event(run, seq, kind, ts, t, seg, path, task, agent, attempt, cast("dict[str, Any]", data), v)
+    data = readable(kind, cast("dict[str, Any]", data))
+    return Event(run, seq, kind, ts, t, seg, path, task, agent, attempt, data, v)
 
 
 def _line(row: Row, *, alive: bool) -> RunInfo:

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from crewkit.agents.window import Window
     from crewkit.checks.call import CallContext, check_call
     from crewkit.checks.scope import Grant, Scope
+    from crewkit.coordinator.conversation import Said, Transitions
     from crewkit.core.events import Event
     from crewkit.core.guardrails import Guardrails
     from crewkit.core.limits import Limits
     from crewkit.core.verdict import Allow, Ask, Deny, Revise, Verdict
+    from crewkit.crew.conversation import Conversation
     from crewkit.crew.crew import Crew, Input
     from crewkit.crew.options import Options
     from crewkit.crew.resolve import Priority, Resolution, Resolve
@@ -57,6 +59,7 @@ _ROOMS = {
     "Breaker": "resilience.breaker",
     "CallContext": "checks.call",
     "Capable": "models.route",
+    "Conversation": "crew.conversation",
     "Crew": "crew.crew",
     "CrewkitError": "errors",
     "DefinitionError": "errors",
@@ -88,12 +91,14 @@ _ROOMS = {
     "Route": "models.route",
     "RunBusy": "errors",
     "RunError": "errors",
+    "Said": "coordinator.conversation",
     "Scope": "checks.scope",
     "SemanticMemory": "memory.semantic",
     "Task": "crew.task",
     "Tool": "tools.tool",
     "ToolContext": "tools.tool",
     "ToolError": "errors",
+    "Transitions": "coordinator.conversation",
     "Unreached": "notify.base",
     "Verdict": "core.verdict",
     "Window": "agents.window",
@@ -115,6 +120,7 @@ __all__ = [
     "Breaker",
     "CallContext",
     "Capable",
+    "Conversation",
     "Crew",
     "CrewkitError",
     "DefinitionError",
@@ -146,12 +152,14 @@ __all__ = [
     "Route",
     "RunBusy",
     "RunError",
+    "Said",
     "Scope",
     "SemanticMemory",
     "Task",
     "Tool",
     "ToolContext",
     "ToolError",
+    "Transitions",
     "Unreached",
     "Verdict",
     "Window",

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from crewkit.cli.happened import of_the_run
 from crewkit.cli.lines import Data, Line, as_data, clock, coloured, labelled, marked, quantities, used_of
 from crewkit.cli.progress import forked_at, models_of
+from crewkit.cli.rounds import sent
 from crewkit.cli.text import cut, duration, one_line
 from crewkit.core.events import Event, defined, is_item
 from crewkit.core.text import compact
@@ -95,6 +96,8 @@ def worker(node: Node) -> str:
         return f"waits {wait.title}"
     if any(child.newest("conflict.resolved") for child in node.children):
         return "by rule"
+    if any(event.data.get("to") == "everyone" for event in sent(node)):
+        return "a conversation"
     called = next((tool for step in steps if (tool := step.data("tool.started").get("tool"))), None)
     return f"{called}()" if called else "a function or a crew"
 

@@ -439,10 +439,19 @@ def _told(data: Data) -> list[Span] | None:
     return [said] if said else None
 
 
+def _message(data: Data) -> list[Span] | None:
+    if data.get("kind") not in ("message", "handoff", "failure") or "at" not in _object(data.get("data")):
+        return None  # a task's, or between colleagues
+    way = f"{data.get('sender')} → {data.get('to')}: "
+    style = "yellow" if data.get("kind") == "failure" else "cyan"
+    return [(way, style), (one_line(str(data.get("content", "")), 200), "")]
+
+
 _SAYINGS: Mapping[str, Callable[[Data], list[Span] | None]] = {
     "model.finished": _model_failed,
     "guardrail.checked": _guardrail,
     "iteration.started": _again,
+    "message.recorded": _message,
     "conflict.resolved": _conflict,
     "wait.finished": _waited,
     "wait.refused": _refused,

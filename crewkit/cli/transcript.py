@@ -21,6 +21,7 @@ from crewkit.cli.lines import (
     used_of,
 )
 from crewkit.cli.progress import untold
+from crewkit.cli.rounds import rounds, sent
 from crewkit.cli.text import arguments_of, count, duration, number, one_line, safe
 from crewkit.core.events import Event, defined, enclosing, is_item
 from crewkit.core.messages import ChatMessage
@@ -67,6 +68,9 @@ class Transcript:
         for node in self._root.walk():
             if node.kind == "step" and _is_thread(node):
                 self._threads.setdefault(node.task, []).append(node)
+        self._rounds = rounds(self._root)
+        """Path of a round of a conversation to what was said in it."""
+        self._in_rounds = {event.seq for events in self._rounds.values() for event in events}
         self._task = task
         self._agent = agent
         self._step = step
@@ -134,7 +138,7 @@ class Transcript:
 
     def _done(self, node: Node, indent: int) -> Iterator[Line]:
         """Show a task or an iteration from its assignment to its report."""
-        bus = [event for event in node.events if event.type == "message.recorded" and "kind" in event.data]
+        bus = [event for event in sent(node) if event.seq not in self._in_rounds]
         for event in bus:
             if event.data.get("kind") == "assignment":
                 yield from self._bus(event, indent)
@@ -226,8 +230,11 @@ class Transcript:
     def _turn(self, node: Node, indent: int) -> Iterator[Line]:
         model = next((child for child in node.children if child.kind == "model"), None)
         answered = model.newest("model.finished") if model else None
-        # Within a call, a colleague is at work who is not the task's agent.
-        who = f"{node.agent}, " if "/tool:" in node.path else ""
+        if node.path in self._rounds:
+            yield from self._round(node, indent)
+            return
+        # Within a call, a colleague is at work who is not the task's agent; in a conversation, a member.
+        who = f"{node.agent}, " if node.path.endswith(f"/{node.agent}/{node.path.rpartition('/')[2]}") else ""
         cost = cost_of(answered.data if answered else {})
         yield Line([(f"{who}{node.title}", "bold"), ("  ", ""), (cost, "dim")], indent)
         asked = answered.seq if answered else node.events[-1].seq if node.events else 0
@@ -241,6 +248,14 @@ class Transcript:
         rest = {child.kind for child in node.children} - {"model", *before}
         yield from self._children(_part(node, rest), indent + 1)
         yield from self._told((event for event in node.events if event.seq > asked), indent + 1)
+
+    def _round(self, node: Node, indent: int) -> Iterator[Line]:
+        """Show a round of a conversation: who chose the speaker, how it came to be said, what was said to whom."""
+        yield Line([(f"round {node.path.rpartition('/')[2]}", "bold")], indent)
+        yield from self._others(node, indent + 1)
+        yield from self._children(node, indent + 1)
+        for event in self._rounds[node.path]:
+            yield from self._bus(event, indent + 1)
 
     def _summary(self, node: Node, indent: int) -> Iterator[Line]:
         """Show what stands from now on for the oldest messages of the conversation, and what it cost."""

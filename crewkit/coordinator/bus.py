@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from crewkit.core.label import CREW, USER, label_of
 from crewkit.core.messages import COORDINATOR, Message
@@ -24,14 +24,18 @@ class Bus:
         self._record = record
         self._boxes: dict[tuple[str, str], deque[Message]] = {}
 
-    def send(self, message: Message) -> None:
-        """Record a message and put it into its mailbox."""
+    def send(self, message: Message, among: Iterable[str] | None = None) -> None:
+        """Record a message and put it into its mailbox, or into the mailboxes of all those in `among`."""
         self._record(message)
-        self.deliver(message)
+        if among is None:
+            self.deliver(message)
+        else:
+            for name in among:
+                self.deliver(message, name)
 
-    def deliver(self, message: Message) -> None:
-        """Put a message into its mailbox. A test overrides this to lose some."""
-        self._boxes.setdefault((message.to, message.thread), deque()).append(message)
+    def deliver(self, message: Message, name: str = "") -> None:
+        """Put a message into its mailbox, or that of another who may read it. A test overrides this to lose some."""
+        self._boxes.setdefault((name or message.to, message.thread), deque()).append(message)
 
     def take(self, to: str, thread: str) -> Message | None:
         """Return the oldest unread message of a mailbox; `None` where there is none."""

@@ -81,7 +81,7 @@ class ChatMessage:
         return cls(role, data.get("content", ""), calls, answered, label, note)
 
 
-Kind = Literal["assignment", "question", "answer", "review", "report", "failure", "handoff"]
+Kind = Literal["assignment", "question", "answer", "message", "report", "failure", "handoff"]
 
 COORDINATOR = "coordinator"
 """The name by which agents address the coordinator."""
@@ -97,7 +97,7 @@ class Message:
     thread: str
     """The exchange it belongs to: a task's path, or the path of the call that opened it."""
     round: int
-    """Counts from 1 within the thread; a round is one message and its reply."""
+    """Counts from 1 within the thread; a round is one message and its reply, in a conversation one message."""
     content: str
     """What is said, as text."""
     data: dict[str, Any] = field(default_factory=dict[str, Any])

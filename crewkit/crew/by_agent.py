@@ -214,7 +214,7 @@ async def by_agent(walk: Walk, job: Job, iteration: Iteration) -> Any:
         walk.told_of(job),
         walk.upstream(job),
         job.output.schema,
-        None if iteration.number == 1 else _again(job, iteration),
+        None if iteration.number == 1 else again(job, iteration),
         await walk.earlier(job, iteration.path),
     )
     number, said = entered(walk, job, iteration.path)
@@ -289,7 +289,7 @@ def _label(arguments: Data, conversation: Conversation) -> Label:
     return CREW | USER
 
 
-def _again(job: Job, iteration: Iteration) -> tuple[str, str]:
+def again(job: Job, iteration: Iteration) -> tuple[str, str]:
     """Return the version before and why it is not good enough, as they stand in a prompt."""
     previous = shorten(job.output.text(iteration.previous), UPSTREAM_CHARS)
     return shown(previous, iteration.label), shown(iteration.reason, iteration.label)

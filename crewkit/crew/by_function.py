@@ -67,7 +67,7 @@ async def by_function(walk: Walk, job: Job, iteration: Iteration) -> Any:
         effect = tool is not None and not repeatable and walk.run.begun(at, task=walk.path(job)) is None
         # A place is waited for before the intent is recorded: waiting for one is no part of the effect.
         async with walk.services.place(tool) if tool and effect else nullcontext():
-            finished = await _once(walk, job, at, intent, do, repeatable=repeatable)
+            finished = await once(walk, job, at, intent, do, repeatable=repeatable)
         if "error" in finished:
             raise RunError(finished["error"]["message"])  # it ran to its end: only its result is lost
         return finished["output"], Label.from_data(finished.get("label"))
@@ -130,7 +130,7 @@ async def _call(
         return {"outcome": "error", "error": {"type": type(error).__name__, "message": str(error)}}
 
 
-async def _once(walk: Walk, job: Job, at: str, intent: Data, do: Any, *, repeatable: bool) -> Data:
+async def once(walk: Walk, job: Job, at: str, intent: Data, do: Any, *, repeatable: bool) -> Data:
     """Run a function's step once; where it may have happened already, ask a person."""
     run, task = walk.run, walk.path(job)
     while True:

@@ -15,13 +15,14 @@ from crewkit.coordinator.graph import Graph, Need, names_in, topological
 from crewkit.core.messages import COORDINATOR
 from crewkit.crew.bind import Known, bind_crew, bind_function, bind_parameters, known_names
 from crewkit.crew.check import Check, bind_check
+from crewkit.crew.conversation import Conversation
 from crewkit.crew.definition import Parts, definitions
 from crewkit.crew.each import NAME, Each, Item, bind_each, source_of
 from crewkit.crew.guarded import check_fallbacks, check_guardrails
 from crewkit.crew.iteration import ITEM, NAMES, OUTPUT
 from crewkit.crew.ladder import Rung, ladder_of
 from crewkit.crew.resolve import Resolve
-from crewkit.crew.several import agents_in, resolving, settled
+from crewkit.crew.several import agents_in, conversing, resolving, settled
 from crewkit.errors import DefinitionError, RunError, did_you_mean, expect
 from crewkit.tools.tool import Tool, as_tools
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from crewkit.crew.crew import Crew, Input
     from crewkit.crew.task import Task
 
-JobKind = Literal["agent", "function", "crew", "wait", "conflict"]
+JobKind = Literal["agent", "function", "crew", "wait", "conversation", "conflict"]
 
 _INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLACEHOLDER = re.compile(r"\{\{(?P<literal>[A-Za-z_][A-Za-z0-9_]*)\}\}|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}")
@@ -330,6 +331,8 @@ def _job(task: Task[Any], joins: tuple[Need, ...], crew: Crew, inputs: Mapping[s
                 f"{where}: a conflict is not resolved for each of a list. Leave out for_each."
             )
         return resolving(task, task.do, joins, crew)
+    if isinstance(task.do, Conversation):
+        return conversing(task, task.do, joins, crew, inputs)
     if isinstance(task.do, Crew):
         arguments = bind_crew(task.do, where, known)
         output = Output(Any if task.output_type is str else task.output_type, where)

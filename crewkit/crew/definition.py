@@ -84,6 +84,10 @@ def _parts(job: Job, plan: Plan) -> Iterator[tuple[str, str]]:
     for guardrail in guardrails:
         yield f"code.{_name(guardrail)}", code_hash(guardrail)
     yield from _flow_parts(job)
+    yield from _worker_parts(job, plan)
+
+
+def _worker_parts(job: Job, plan: Plan) -> Iterator[tuple[str, str]]:
     match job.kind:
         case "agent":
             yield from _agent_parts(job, plan)
@@ -91,6 +95,8 @@ def _parts(job: Job, plan: Plan) -> Iterator[tuple[str, str]]:
             yield from _function_parts(job)
         case "crew":
             yield from _crew_parts(job)
+        case "conversation":
+            yield from _conversation_parts(job)
         case "conflict":
             yield from _conflict_parts(job)
         case "wait":
@@ -155,6 +161,24 @@ def _conflict_parts(job: Job) -> Iterator[tuple[str, str]]:
         yield from _member_parts(resolve.judge)
         if spec := job.task.model or resolve.judge.model:
             yield "model", _model(spec)
+
+
+def _conversation_parts(job: Job) -> Iterator[tuple[str, str]]:
+    conversation: Any = job.task.do
+    kept = (conversation.rounds, conversation.pair, conversation.direct, conversation.transitions)
+    yield "conversation", fingerprint(conversation.says, *map(repr, kept))
+    yield "prompt.description", fingerprint(job.task.description)
+    yield "prompt.expected_output", fingerprint(job.task.expected_output)
+    for agent in conversation.agents:
+        yield from _member_parts(agent)
+    for member in conversation.members:
+        if not isinstance(member, Agent):
+            function = member.function if isinstance(member, Tool) else member
+            yield f"code.{_name(function)}", code_hash(function)
+    if conversation.until is not None:
+        yield "until.conversation", code_hash(conversation.until)
+    if spec := job.task.model:
+        yield "model", _model(spec)
 
 
 def _member_parts(agent: Agent) -> Iterator[tuple[str, str]]:

@@ -112,7 +112,8 @@ def _with_agents(
     own = [agent.limits.cap("steps") for agent in agents] if len(agents) == 1 else []
     steps = [job.task.limits.over(TASK_LIMITS).cap("steps"), *own]
     known = [cap for cap in steps if cap is not None]
-    ahead.calls = min(known) * turns(job) * ahead.iterations if known else None
+    times = turns(job, crew)
+    ahead.calls = min(known) * times * ahead.iterations if known and times is not None else None
     if ahead.calls is None:
         return
     longest = max(agent.max_tokens for agent in agents)

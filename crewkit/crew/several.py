@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,13 +10,16 @@ from crewkit.agents.agent import Agent
 from crewkit.agents.output import Output
 from crewkit.checks.scope import Scope, granted
 from crewkit.coordinator.graph import Need, names_in
+from crewkit.core.limits import CREW_LIMITS
+from crewkit.crew.bind import bind_parameters, known_names
+from crewkit.crew.conversation import SAID, TEXT, Conversation, name_of, rounds_of
 from crewkit.crew.resolve import Resolution, Resolve
 from crewkit.errors import DefinitionError
 from crewkit.tools.tool import Tool
 
 if TYPE_CHECKING:
     from crewkit.crew.compile import Job
-    from crewkit.crew.crew import Crew
+    from crewkit.crew.crew import Crew, Input
     from crewkit.crew.task import Task
 
 
@@ -24,12 +27,22 @@ def agents_in(task: Task[Any]) -> tuple[Agent, ...]:
     """Return the agents who have a part in a task that no single agent does."""
     if isinstance(task.do, Resolve):
         return (task.do.judge,) if task.do.judge else ()
+    if isinstance(task.do, Conversation):
+        return task.do.agents
     return ()
 
 
-def turns(_job: Job) -> int:
-    """Return how often an agent is at work in one iteration of a task at most."""
-    return 1
+def turns(job: Job, crew: Crew) -> float | None:
+    """Return how often an agent is at work in one iteration of a task at most; `None`: no cap."""
+    conversation = job.task.do
+    if not isinstance(conversation, Conversation):
+        return 1
+    rounds = rounds_of(conversation, job.task.limits, crew.limits, crew.limits.over(CREW_LIMITS))
+    if rounds is None:
+        return None
+    agents = sum(isinstance(member, Agent) for member in conversation.members)
+    asides = agents if conversation.speaker == "by hand" else int(isinstance(conversation.speaker, Agent))
+    return rounds * (1 + asides) + agents + (conversation.closing is not None)
 
 
 def reach(task: Task[Any], crew: Crew) -> tuple[tuple[Tool, ...], Scope]:
@@ -50,6 +63,53 @@ def resolving(task: Task[Any], resolve: Resolve, joins: tuple[Need, ...], crew: 
     _ = output.schema
     tools, scope = reach(task, crew)
     return Job(task, "conflict", joins, needs, None, "", tools, scope, output, {})
+
+
+def conversing(
+    task: Task[Any],
+    conversation: Conversation,
+    joins: tuple[Need, ...],
+    crew: Crew,
+    inputs: Mapping[str, Input],
+) -> Job:
+    """Return the job of a task that a conversation does.
+
+    Raises:
+        DefinitionError: A function in it takes what is not there, or nobody writes the result as its type.
+    """
+    from crewkit.crew.compile import Job
+
+    where = f"Task '{task.name}'"
+    output = Output(task.output_type, where)
+    _ = output.schema
+    if not task.description.strip():
+        raise DefinitionError(f"{where} has no description. Say what its members are to talk about.")
+    if output.type is not str and conversation.closing is None:
+        raise DefinitionError(
+            f"{where}: what was said is a text, not {output.kind}. Say who writes the result: Conversation(…, "
+            "closing=agent)."
+        )
+    tools, scope = reach(task, crew)
+    job = Job(task, "conversation", joins, task.context_names(), None, "", tools, scope, output, {})
+    arguments_of(job, inputs)
+    return job
+
+
+def arguments_of(job: Job, inputs: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return what fills the parameters of the functions in a conversation: the check's under the empty name."""
+    conversation = job.task.do
+    assert isinstance(conversation, Conversation)
+    known = known_names(job.needs, inputs)
+    where = f"Task '{job.name}'"
+    found: dict[str, dict[str, str]] = {"": {}}
+    for member in conversation.members:
+        if not isinstance(member, Agent):
+            function = member.function if isinstance(member, Tool) else member
+            bound, _ = bind_parameters(function, where, {**known, "said": SAID, "text": TEXT})
+            found[name_of(member)] = bound
+    if conversation.until is not None:
+        found[""], _ = bind_parameters(conversation.until, f"{where}: until", known, given=(0,))
+    return found
 
 
 def settled(job: Job, jobs: Mapping[str, Job]) -> Job:

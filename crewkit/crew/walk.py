@@ -22,6 +22,7 @@ from crewkit.core.label import NOTHING, UNKNOWN, USER, Label, shown
 from crewkit.core.limits import AGENT_LIMITS, CREW_LIMITS, TASK_LIMITS, Limits, Meter
 from crewkit.core.messages import COORDINATOR
 from crewkit.crew.by_agent import by_agent
+from crewkit.crew.by_conversation import by_conversation
 from crewkit.crew.by_crew import by_crew
 from crewkit.crew.by_function import by_function
 from crewkit.crew.by_rule import by_rule
@@ -364,6 +365,8 @@ class Walk:
                 return await by_crew(self, job, iteration)
             case "wait":
                 return await by_wait(self, job, iteration)
+            case "conversation":
+                return await by_conversation(self, job, iteration)
             case "conflict":
                 return await by_rule(self, job, iteration)
 

@@ -15,14 +15,12 @@ from crewkit.coordinator.graph import Graph, Need, names_in, topological
 from crewkit.core.messages import COORDINATOR
 from crewkit.crew.bind import Known, bind_crew, bind_function, bind_parameters, known_names
 from crewkit.crew.check import Check, bind_check
-from crewkit.crew.conversation import Conversation
 from crewkit.crew.definition import Parts, definitions
 from crewkit.crew.each import NAME, Each, Item, bind_each, source_of
 from crewkit.crew.guarded import check_fallbacks, check_guardrails
 from crewkit.crew.iteration import ITEM, NAMES, OUTPUT
 from crewkit.crew.ladder import Rung, ladder_of
-from crewkit.crew.resolve import Resolve
-from crewkit.crew.several import agents_in, conversing, resolving, settled
+from crewkit.crew.several import Several, agents_in, done_by_several, settled
 from crewkit.errors import DefinitionError, RunError, did_you_mean, expect
 from crewkit.tools.tool import Tool, as_tools
 
@@ -325,14 +323,8 @@ def _job(task: Task[Any], joins: tuple[Need, ...], crew: Crew, inputs: Mapping[s
         raise DefinitionError(
             f"{where} is done by a function or a crew (`do`), which uses no tools, no model and no fallback."
         )
-    if isinstance(task.do, Resolve):
-        if task.for_each is not None:
-            raise DefinitionError(
-                f"{where}: a conflict is not resolved for each of a list. Leave out for_each."
-            )
-        return resolving(task, task.do, joins, crew)
-    if isinstance(task.do, Conversation):
-        return conversing(task, task.do, joins, crew, inputs)
+    if isinstance(task.do, Several):
+        return done_by_several(task, task.do, joins, crew, inputs)
     if isinstance(task.do, Crew):
         arguments = bind_crew(task.do, where, known)
         output = Output(Any if task.output_type is str else task.output_type, where)

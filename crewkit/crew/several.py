@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from crewkit.crew.task import Task
 
 
+Several = Resolve | Conversation
+"""What stands in a task's `do` where several have a part in it."""
+
+
 def agents_in(task: Task[Any]) -> tuple[Agent, ...]:
     """Return the agents who have a part in a task that no single agent does."""
     if isinstance(task.do, Resolve):
@@ -30,6 +34,23 @@ def agents_in(task: Task[Any]) -> tuple[Agent, ...]:
     if isinstance(task.do, Conversation):
         return task.do.agents
     return ()
+
+
+def done_by_several(
+    task: Task[Any], do: Several, joins: tuple[Need, ...], crew: Crew, inputs: Mapping[str, Input]
+) -> Job:
+    """Return the job of a task that several do.
+
+    Raises:
+        DefinitionError: Something in it cannot work.
+    """
+    if isinstance(do, Conversation):
+        return conversing(task, do, joins, crew, inputs)
+    if task.for_each is not None:
+        raise DefinitionError(
+            f"Task '{task.name}': a conflict is not resolved for each of a list. Leave out for_each."
+        )
+    return resolving(task, do, joins, crew)
 
 
 def turns(job: Job, crew: Crew) -> float | None:

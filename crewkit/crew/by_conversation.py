@@ -62,9 +62,9 @@ async def by_conversation(walk: Walk, job: Job, iteration: Iteration) -> Any:
     talk = _Talk(walk, job, iteration, conversation)
     text = assignment_text(
         job.name,
-        walk.fill(job.task.description),
-        walk.fill(job.task.expected_output),
-        walk.told,
+        walk.fill(job.task.description, job),
+        walk.fill(job.task.expected_output, job),
+        walk.told_of(job),
         walk.upstream(job),
         None,
         None if iteration.number == 1 else again(job, iteration),

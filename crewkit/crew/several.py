@@ -13,6 +13,8 @@ from crewkit.coordinator.graph import Need, names_in
 from crewkit.core.limits import CREW_LIMITS
 from crewkit.crew.bind import bind_parameters, known_names
 from crewkit.crew.conversation import SAID, TEXT, Conversation, name_of, rounds_of
+from crewkit.crew.each import NAME
+from crewkit.crew.iteration import ITEM
 from crewkit.crew.resolve import Resolution, Resolve
 from crewkit.errors import DefinitionError
 from crewkit.tools.tool import Tool
@@ -120,7 +122,7 @@ def arguments_of(job: Job, inputs: Iterable[str]) -> dict[str, dict[str, str]]:
     """Return what fills the parameters of the functions in a conversation: the check's under the empty name."""
     conversation = job.task.do
     assert isinstance(conversation, Conversation)
-    known = known_names(job.needs, inputs)
+    known = known_names(job.needs, inputs) | ({} if job.task.for_each is None else {NAME: ITEM})
     where = f"Task '{job.name}'"
     found: dict[str, dict[str, str]] = {"": {}}
     for member in conversation.members:

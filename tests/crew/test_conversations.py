@@ -20,6 +20,7 @@ from crewkit import (
     Crew,
     DefinitionError,
     Deny,
+    Input,
     Limits,
     Revise,
     Said,
@@ -465,3 +466,18 @@ async def test_a_fork_speaks_anew_from_a_message_on_and_keeps_those_before(make_
     assert len(seen(a)) + len(seen(b)) - asked == 4  # the third, the fourth, and the closing answers
     assert said(runs, fork.run_id).count("3 message A → everyone") == 2
     assert said(runs, fork.run_id).count("2 message B → everyone") == 1
+
+
+async def test_a_conversation_is_held_for_each_of_a_list(make_options, runs):
+    def check(text: str, item: str) -> str:
+        return f"{item}: {text}"
+
+    a = speaker("A")
+    talk = Conversation([a, check], until=lambda said: len(said) == 2)
+    task = Task("talk", "Talk about {item}.", do=talk, for_each="things")
+    result = await Crew([task], inputs={"things": Input(type=list[str])}).run(
+        {"things": ["x", "y"]}, make_options()
+    )
+    assert result.output == ["x: A on 1", "y: A on 1"]
+    assert "Talk about y." in " ".join(seen(a))
+    assert "talk[1]/1/A/1/model" in {e.path for e in runs.events(result.run_id, types=("model.started",))}

@@ -15,7 +15,7 @@ from click.shell_completion import CompletionItem
 
 from crewkit.cli.common import echo_json, examples, say, say_spans, table
 from crewkit.cli.group import OK, USAGE, colour
-from crewkit.cli.text import cut, number, one_line
+from crewkit.cli.text import count, cut, number, one_line
 from crewkit.errors import CrewkitError, InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -55,6 +55,13 @@ def _namespace(default: str | None) -> Callable[[Any], Any]:
         "-n", "--namespace", default=default, show_default=default is not None, metavar="NAME",
         shell_complete=complete_namespace, help="Which one.",
     )  # fmt: skip
+
+
+def _not_blank(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    """Refuse a blank id, which would be the beginning of all of them."""
+    if any(not id.strip() for id in ([value] if isinstance(value, str) else value)):
+        raise click.BadParameter("it is blank.", ctx, param)
+    return value
 
 
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
@@ -146,10 +153,13 @@ def search(*, query: str, namespace: str, k: int, where: tuple[str, ...], as_jso
 
 
 @memory.command(epilog=examples("crewkit memory show 3f6a0c21", "crewkit memory show 3f6a0c21 --json"))
-@click.argument("id")
+@click.argument("id", callback=_not_blank)
 @_json
 def show(*, id: str, as_json: bool) -> None:
-    """Show one record whole: its text, where it is from, who wrote it in which run, and from what."""
+    """Show one record whole: its text, where it is from, who wrote it in which run, and from what.
+
+    The beginning of its ID will do; where several records begin so, all are shown.
+    """
     found = _with_memory(lambda memory: memory.found(id), embedding=False) or []
     if not found:
         raise InputError(f"There is no record '{id}'. Find one: crewkit memory search WORDS -n NAME --json")
@@ -198,8 +208,9 @@ def add(*, paths: Sequence[Path], namespace: str, as_json: bool) -> None:
     for source, why in done.refused.items():
         say_spans([("left out ", "yellow"), (source, ""), (f"  {why}", "dim")], err=True)
     say(
-        f"{len(done.added):,} documents added ({done.passages:,} passages), {len(done.unchanged):,} unchanged, "
-        f"{len(done.removed):,} forgotten, {len(done.refused):,} left out. Namespace {namespace}."
+        f"{count(len(done.added), 'document')} added ({count(done.passages, 'passage')}), "
+        f"{len(done.unchanged):,} unchanged, {len(done.removed):,} forgotten, {len(done.refused):,} left out. "
+        f"Namespace {namespace}."
     )
 
 
@@ -211,7 +222,7 @@ def add(*, paths: Sequence[Path], namespace: str, as_json: bool) -> None:
         "crewkit memory forget --all -n crew:support --yes",
     )
 )
-@click.argument("ids", nargs=-1)
+@click.argument("ids", nargs=-1, callback=_not_blank)
 @_namespace("default")
 @click.option("--source", help="What is from here.")
 @click.option("--before", default="", metavar="TIME", help="What was added before this moment, RFC 3339.")
@@ -228,7 +239,7 @@ def forget(
     yes: bool,
     as_json: bool,
 ) -> int:
-    """Remove records for good, from the store and from the index."""
+    """Remove records for good, from the store and from the index: by IDS or their beginnings, source or age."""
     if not (ids or source is not None or before or everything):
         raise click.UsageError("Say what to forget: ids, --source, --before or --all.")
     what = (
@@ -236,19 +247,26 @@ def forget(
         if everything
         else ", ".join([*ids, *([source] if source else []), *([f"before {before}"] if before else [])])
     )
-    if not yes and sys.stdin.isatty() and not click.confirm(f"Forget {what} in '{namespace}'?", err=True):
-        return USAGE
+
+    async def look(memory: SemanticMemory) -> list[str]:
+        await _known(memory, namespace)
+        return [await _whole(memory, id, namespace) for id in ids]
 
     async def work(memory: SemanticMemory) -> int:
-        await _known(memory, namespace)
         moment = "9999-01-01" if everything else before
-        return await memory.forget(ids=ids, source=source, before=moment, namespace=namespace)
+        return await memory.forget(ids=whole or (), source=source, before=moment, namespace=namespace)
 
-    count = _with_memory(work, embedding=False) or 0
+    whole = _with_memory(look, embedding=False)
+    if whole is not None and not yes:
+        if not sys.stdin.isatty():
+            raise InputError("Nobody is at a terminal to be asked: say --yes. Nothing was forgotten.")
+        if not click.confirm(f"Forget {what} in '{namespace}' for good?", err=True):
+            return USAGE
+    gone = _with_memory(work, embedding=False) or 0
     if as_json:
-        echo_json({"namespace": namespace, "forgotten": count})
+        echo_json({"namespace": namespace, "forgotten": gone})
     else:
-        say(f"{count:,} records forgotten." if count else "No such records; nothing was forgotten.")
+        say(f"{count(gone, 'record')} forgotten." if gone else "No such records; nothing was forgotten.")
     return OK
 
 
@@ -305,8 +323,8 @@ def rebuild(*, namespace: str | None) -> None:
             await memory.rebuild(namespace=namespace, progress=tell)
         return len(await memory.spaces()) if namespace is None else 1
 
-    count = _with_memory(work) or 0
-    say(f"{count:,} namespaces rebuilt.")
+    done = _with_memory(work) or 0
+    say(f"{count(done, 'namespace')} rebuilt.")
 
 
 @memory.command(epilog=examples("crewkit memory setup", "crewkit memory setup --download"))
@@ -389,6 +407,19 @@ async def _known(memory: SemanticMemory, namespace: str) -> None:
             f"There is no namespace '{namespace}'.{did_you_mean(namespace, names)} Namespaces: "
             f"{', '.join(names) or 'none'}."
         )
+
+
+async def _whole(memory: SemanticMemory, id: str, namespace: str) -> str:
+    """Return the whole id of the one record in a namespace that begins so."""
+    found = sorted({r.id() for name, r in await memory.found(id, most=1_000) if name == namespace})
+    if len(found) == 1:
+        return found[0]
+    several = (
+        f"{len(found)} records begin with '{id}' in '{namespace}': {', '.join(found[:5])}. Give more of it."
+    )
+    raise InputError(
+        several if found else f"There is no record '{id}' in '{namespace}'. Nothing was forgotten."
+    )
 
 
 def _where(given: Sequence[str]) -> dict[str, list[Any]]:

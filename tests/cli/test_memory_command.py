@@ -41,11 +41,11 @@ def test_documents_are_added_once_found_shown_and_forgotten(invoke, folder):
     assert "The gate opens at seven." in shown.stdout
     assert "docs/gate.md" in shown.stdout
     assert "not trusted" in shown.stdout
-    forgotten = invoke("memory", "forget", "--source", "docs/gate.md", "-n", "handbook", "--json")
+    forgotten = invoke("memory", "forget", "--source", "docs/gate.md", "-n", "handbook", "--yes", "--json")
     assert json.loads(forgotten.stdout) == {"namespace": "handbook", "forgotten": 1}
     assert invoke("memory", "search", "seven", "-n", "handbook").stdout == ""
     assert isinstance(invoke("memory", "show", hit["id"]).exception, InputError)
-    assert "1 records forgotten" in invoke("memory", "forget", "--all", "-n", "handbook").stdout
+    assert "1 record forgotten" in invoke("memory", "forget", "--all", "-n", "handbook", "--yes").stdout
 
 
 def test_search_takes_filters(invoke):
@@ -85,7 +85,20 @@ def test_setup_has_nothing_to_do_where_a_model_is_here(invoke, monkeypatch):
     assert "works. Nothing to do." in done.stdout
 
 
-def test_what_is_forgotten_has_to_be_named(invoke):
+def test_what_is_forgotten_has_to_be_named_and_is_asked_about(invoke):
     invoke("memory", "add", "docs")
     assert invoke("memory", "forget").exit_code == 2
-    assert "is no moment" in str(invoke("memory", "forget", "--before", "soon").exception)
+    assert "is no moment" in str(invoke("memory", "forget", "--before", "soon", "--yes").exception)
+    assert "say --yes" in str(invoke("memory", "forget", "--all").exception)
+    assert "There is no record 'zzz'" in str(invoke("memory", "forget", "zzz", "--yes").exception)
+    assert invoke("memory", "forget", "", "--yes").exit_code == 2
+    assert invoke("memory", "show", " ").exit_code == 2
+    assert len(rows(invoke("memory", "list", "-n", "default", "--json").stdout)) == 2
+
+
+def test_the_beginning_of_an_id_names_a_record(invoke):
+    invoke("memory", "add", "docs")
+    first, second = (r["id"] for r in rows(invoke("memory", "list", "-n", "default", "--json").stdout))
+    assert invoke("memory", "forget", first[:8], "--yes").stdout == "1 record forgotten.\n"
+    (left,) = rows(invoke("memory", "list", "-n", "default", "--json").stdout)
+    assert left["id"] == second

@@ -171,7 +171,7 @@ def _strict() -> Any:
     from jsonschema import Draft202012Validator, validators
 
     base: Any = Draft202012Validator
-    rules: dict[str, Any] = dict(base.VALIDATORS)
+    rules: dict[str, Any] = dict(with_patterns(base).VALIDATORS)
     kinds = ((_NUMBERS, _is_number, "number"), (_TEXTS, _is_text, "text"))
     kinds = (*kinds, (_LISTS, _is_list, "list"), (_OBJECTS, _is_object, "object"))
     strict = {word: _only(rules[word], fits, what) for words, fits, what in kinds for word in words}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -23,9 +24,17 @@ _TYPES = {
     "decimal": "number",
     "bool": "boolean",
     "none": "null",
+    **dict.fromkeys(("arraylist", "sequence", "vector"), "array"),
+    **dict.fromkeys(("hashmap", "hashtable", "dictionary", "mapping", "struct", "json"), "object"),
+    **dict.fromkeys(("bigint", "short", "byte", "int32", "int64"), "integer"),
+    **dict.fromkeys(
+        ("date", "datetime", "time", "timestamp", "uuid", "email", "uri", "url", "path", "file"), "string"
+    ),
 }
+_OF = re.compile(r"(?P<outer>[a-z]+)\s*[\[<(]\s*(?P<inner>.+?)\s*[\])>]")
 _KNOWN = ("object", "array", "string", "integer", "number", "boolean", "null")
 _ANY = ("any", "")
+_MAY_BE_NULL = ("const", "default", "example")
 
 _ONE = (
     *("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames"),
@@ -42,17 +51,34 @@ _OPEN = (
 def standard(parameters: Data) -> Data:
     """Return a foreign schema of a tool's parameters in the form of JSON Schema 2020-12.
 
-    A schema that names its own draft keeps that draft's words. Otherwise what Draft 3 to 7 wrote otherwise is written
-    anew; `nullable`, and the names of types of Python and of providers, are read in either case. A call gives no
+    A schema that names its own draft, and is one of it, keeps that draft's words. In any other, what Draft 3 to 7 wrote
+    otherwise is written anew; `nullable`, and the names of types of Python and of providers, are read in either case. A call gives no
     argument that is not declared: where arguments are declared and nothing says that there may be others, the schema is
     closed, at the top.
     """
-    schema = _schema(parameters, legacy="$schema" not in parameters)
+    legacy = "$schema" not in parameters or not _is_of_its_draft(parameters)
+    schema = _schema(parameters, legacy=legacy)
+    if legacy:
+        schema.pop("$schema", None)
     if any(word in schema for word in ("properties", "required", *_OPEN)):
         schema.setdefault("type", "object")
     if "properties" in schema and not any(word in schema for word in _OPEN):
         schema["additionalProperties"] = False
     return schema
+
+
+def _is_of_its_draft(schema: Data) -> bool:
+    from jsonschema import FormatChecker
+    from jsonschema.exceptions import SchemaError
+
+    from crewkit.tools.validator import validator_kind
+
+    try:
+        plain = _schema(schema, legacy=False)
+        validator_kind(plain).check_schema(plain, format_checker=FormatChecker(formats=()))
+    except SchemaError:
+        return False
+    return True
 
 
 def patterns(schema: Any) -> Iterator[str]:
@@ -100,14 +126,18 @@ def _each(inner: Any, change: Callable[[Data], Data]) -> Any:
 
 def _typed(schema: Data) -> Data:
     """Read the names of types, and `nullable`."""
+    for word in [word for word, value in schema.items() if value is None and word not in _MAY_BE_NULL]:
+        del schema[word]
     kinds = schema.get("type")
     if isinstance(kinds, str | list):
-        listed = [kinds] if isinstance(kinds, str) else cast("list[Any]", kinds)
-        named = [_type(kind) for kind in listed]
+        named = [
+            name for kind in (kinds if isinstance(kinds, list) else [kinds]) for name in _types(kind, schema)
+        ]
         if any(kind in _ANY for kind in named):
             del schema["type"]
         else:
-            schema["type"] = named[0] if isinstance(kinds, str) else named
+            named = list(dict.fromkeys(named)) if all(isinstance(kind, str) for kind in named) else named
+            schema["type"] = named[0] if len(named) == 1 else named
     if schema.pop("nullable", False) is True:
         kinds = schema.get("type")
         if isinstance(kinds, str) and kinds != "null":
@@ -120,11 +150,24 @@ def _typed(schema: Data) -> Data:
     return schema
 
 
-def _type(kind: Any) -> Any:
+def _types(kind: Any, schema: Data) -> list[Any]:
+    """Return the types that a name means, as JSON Schema has them; `list[int]` says what is in it, too."""
     if not isinstance(kind, str):
-        return kind
+        return [kind]
     lower = kind.strip().lower()
-    return lower if lower in _KNOWN else _TYPES.get(lower, "" if lower in _ANY else kind)
+    if lower in _KNOWN or lower in _TYPES or lower in _ANY:
+        return ["" if lower in _ANY else _TYPES.get(lower, lower)]
+    if found := _OF.fullmatch(lower):
+        outer, inner = found["outer"], found["inner"]
+        if outer in ("optional", "union"):
+            more = ["null"] if outer == "optional" else []
+            return [*(name for each in inner.split(",") for name in _types(each, schema)), *more]
+        if _TYPES.get(outer, outer) == "array" and "," not in inner:
+            schema.setdefault("items", {"type": inner})
+        return [_TYPES.get(outer, outer)]
+    if "|" in lower:
+        return [name for each in lower.split("|") for name in _types(each, schema)]
+    return [kind]
 
 
 def _modern(schema: Data) -> Data:
@@ -133,7 +176,8 @@ def _modern(schema: Data) -> Data:
         if isinstance(schema.get(exclusive), bool) and schema.pop(exclusive) and bound in schema:
             schema[exclusive] = schema.pop(bound)
     if isinstance(schema.get("items"), list):
-        schema["prefixItems"] = schema.pop("items")
+        parts = schema.pop("items")
+        schema |= {"prefixItems": parts} if parts else {}
         if "additionalItems" in schema:
             schema["items"] = schema.pop("additionalItems")
     properties = schema.get("properties")

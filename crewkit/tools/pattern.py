@@ -36,6 +36,9 @@ def _translated(pattern: str) -> Iterator[str]:
         if character == "\\" and following:
             yield _escaped(following, within=within)
             at += 2
+            if within and following.lower() in "dws" and pattern[at : at + 1] == "-":
+                yield "\\-"  # a class is no beginning of a range
+                at += 1
         elif not within and pattern.startswith("(?<", at) and pattern[at + 3 : at + 4] not in ("=", "!"):
             yield "(?P<"
             at += 3

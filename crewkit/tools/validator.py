@@ -1,8 +1,9 @@
-"""The validator of a JSON Schema, with patterns as the standard means them."""
+"""The validator of a JSON Schema, with patterns and multiples as the standard means them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any, cast
 
@@ -20,10 +21,17 @@ def validator_kind(schema: Any) -> Any:
 
 @lru_cache(maxsize=16)
 def with_patterns(kind: Any) -> Any:
-    """Return a class of validators whose patterns are read as ECMA-262 has them."""
+    """Return a class of validators whose patterns are read as ECMA-262 has them; 0.3 is a multiple of 0.1."""
     from jsonschema import validators
 
-    return cast("Any", validators).extend(kind, {"pattern": _pattern})
+    return cast("Any", validators).extend(kind, {"pattern": _pattern, "multipleOf": _multiple})
+
+
+def _multiple(validator: Any, unit: Any, value: Any, schema: Any) -> Iterator[Any]:
+    from jsonschema.exceptions import ValidationError
+
+    if validator.is_type(value, "number") and Fraction(str(value)) % Fraction(str(unit)):
+        yield ValidationError(f"{value!r:.100} is not a multiple of {unit!r:.100}")
 
 
 def _pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[Any]:

@@ -103,6 +103,42 @@ CASES: dict[str, tuple[Any, list[Any], list[Any]]] = {
     "digits are digits": (prop(type="string", pattern=r"^\d+$"), [{"a": "12"}], [{"a": "\uff11\uff12"}, {"a": "1\n"}]),
     "letters of any script": (prop(type="string", pattern=r"^\p{L}+$"), [{"a": "\u00fcber"}], [{"a": "1"}]),
     "named groups": (prop(type="string", pattern="^(?<y>[0-9]{4})$"), [{"a": "2024"}], [{"a": "24"}]),
+    "a draft that it is not of": (
+        {"$schema": DRAFT_7, **prop(type="number", minimum=0, exclusiveMinimum=True)},
+        [{"a": 1}],
+        [{"a": 0}],
+    ),
+    "nothing required, in Draft 4": ({"$schema": DRAFT_4, **prop(type="string"), "required": []}, [{}], [{"a": 1}]),
+    "words that are null": (
+        {**prop(type="string", pattern=None, default=None), "required": None},
+        [{"a": "x"}],
+        [{"a": 1}],
+    ),
+    "a tuple of nothing": (prop(type="array", items=[]), [{"a": [1]}], [{"a": 1}]),
+    "a list of whole numbers": (prop(type="List[int]"), [{"a": [1]}], [{"a": ["x"]}, {"a": 1}]),
+    "an array of texts": (prop(type="ArrayList<String>"), [{"a": ["x"]}], [{"a": [1]}]),
+    "optional": (prop(type="Optional[str]"), [{"a": "x"}, {"a": None}], [{"a": 1}]),
+    "one or the other": (prop(type="integer|string"), [{"a": 1}, {"a": "x"}], [{"a": 1.5}]),
+    "a union": (prop(type="Union[int, str]"), [{"a": 1}, {"a": "x"}], [{"a": None}]),
+    "a day": (prop(type="datetime"), [{"a": "2024-05-15"}], [{"a": 1}]),
+    "the same twice": (prop(type=["string", "str"]), [{"a": "x"}], [{"a": 1}]),
+    "cents": (prop(type="number", multipleOf=0.01), [{"a": 19.99}, {"a": 0.07}, {"a": 1e300}], [{"a": 0.001}]),
+    "a class before a dash": (prop(type="string", pattern=r"^[\w-_.]+$"), [{"a": "a-_."}], [{"a": "!"}, {"a": "\\"}]),
+    "itself": (
+        {"type": "object", "properties": {"a": {"type": "integer"}, "next": {"$ref": "#"}}},
+        [{"next": {"a": 1}}],
+        [{"next": {"a": "x"}}],
+    ),
+    "properties with the names of words": (
+        {"type": "object", "properties": {"type": {"type": "str"}, "items": {"type": "int"}, "$ref": {"type": "str"}}},
+        [{"type": "dict", "items": 1, "$ref": "#/x"}],
+        [{"type": 1}, {"items": "x"}, {"$ref": 1}],
+    ),
+    "values that look like schemas": (
+        prop(enum=[{"type": "dict"}]),
+        [{"a": {"type": "dict"}}],
+        [{"a": {"type": "object"}}],
+    ),
     "an unknown format": (prop(type="string", format="card-number"), [{"a": "x"}], [{"a": 1}]),
 }  # fmt: skip
 

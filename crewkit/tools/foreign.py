@@ -52,9 +52,9 @@ def standard(parameters: Data) -> Data:
     """Return a foreign schema of a tool's parameters in the form of JSON Schema 2020-12.
 
     A schema that names its own draft, and is one of it, keeps that draft's words. In any other, what Draft 3 to 7 wrote
-    otherwise is written anew; `nullable`, and the names of types of Python and of providers, are read in either case. A call gives no
-    argument that is not declared: where arguments are declared and nothing says that there may be others, the schema is
-    closed, at the top.
+    otherwise is written anew; `nullable`, and the names of types of Python and of providers, are read in either case. A
+    call gives no argument that is not declared: where arguments are declared and nothing says that there may be
+    others, the schema is closed, at the top.
     """
     legacy = "$schema" not in parameters or not _is_of_its_draft(parameters)
     schema = _schema(parameters, legacy=legacy)
@@ -130,9 +130,8 @@ def _typed(schema: Data) -> Data:
         del schema[word]
     kinds = schema.get("type")
     if isinstance(kinds, str | list):
-        named = [
-            name for kind in (kinds if isinstance(kinds, list) else [kinds]) for name in _types(kind, schema)
-        ]
+        listed: list[Any] = [kinds] if isinstance(kinds, str) else cast("list[Any]", kinds)
+        named = [name for kind in listed for name in _types(kind, schema)]
         if any(kind in _ANY for kind in named):
             del schema["type"]
         else:

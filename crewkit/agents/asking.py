@@ -44,6 +44,8 @@ async def metered(
     }
 
     async def do(attempt: int) -> Data:
+        if held is not None:
+            await held.told()
         watch = Watch(
             lambda text: run.chunk(path, text, task=desk.task, agent=desk.agent.role),
             lambda type, data: run.record(
@@ -68,6 +70,7 @@ async def metered(
     finally:
         if held is not None:
             desk.meter.settle(held, used, usd, seconds)
+            await held.told()
 
 
 def _routed(desk: Desk, request: Request, tokens: int) -> tuple[Model, Data]:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 from crewkit.errors import DefinitionError, LimitExceeded
 
@@ -76,18 +77,75 @@ _DIGITS = 9
 """Of usd: what sums of floats are off by is no money."""
 
 
+class Gate(Protocol):
+    """Lets one process at a time reserve, where several carry one run on."""
+
+    def alone(self) -> AbstractAsyncContextManager[None]:
+        """Let no other process reserve until left. What others reserved and used is counted on entry."""
+        ...
+
+    async def change(self) -> None:
+        """Wait until another process may have settled something."""
+        ...
+
+
 @dataclass(slots=True)
 class Reservation:
     """What one call may use at most, held until it is settled."""
 
     tokens: int
     usd: float
+    gate: AsyncExitStack = field(default_factory=AsyncExitStack, compare=False, repr=False)
+
+    async def told(self) -> None:
+        """Let other processes reserve: what this one holds is recorded. Does nothing the second time."""
+        await self.gate.aclose()
+
+
+@dataclass(slots=True, eq=False)
+class Charge:
+    """A call that this process did not make, on each meter that it concerns once."""
+
+    task: str
+    """The task's path."""
+    agent: str
+    tokens: int
+    usd: float | None
+    """What it used; what was reserved for it where it did not end, or has not yet."""
+    seconds: float = 0.0
+    open: bool = False
+    """It may still end."""
+    _meters: set[Meter] = field(default_factory=set["Meter"])
+
+    def on(self, *meters: Meter) -> None:
+        """Count it on these meters and all their parents."""
+        for meter in meters:
+            for each in meter.lineage:
+                if each not in self._meters:
+                    self._meters.add(each)
+                    each.charge(self)
+
+    def settle(self, tokens: int, usd: float | None, seconds: float = 0.0) -> None:
+        """Replace what was reserved by what was used."""
+        for meter in self._meters:
+            meter.discharge(self)
+        self.tokens, self.usd, self.seconds, self.open = tokens, usd, seconds, False
+        for meter in self._meters:
+            meter.charge(self, begun=False)
+
+    def drop(self) -> None:
+        """Count it no longer."""
+        for meter in self._meters:
+            meter.discharge(self)
+            meter.steps -= 1
 
 
 class Meter:
     """What one crew, task or agent has used and holds reserved, under its caps and those of its parents."""
 
-    def __init__(self, level: str, limits: Limits, parents: tuple[Meter, ...] = ()) -> None:
+    def __init__(
+        self, level: str, limits: Limits, parents: tuple[Meter, ...] = (), *, gate: Gate | None = None
+    ) -> None:
         self.level = level
         """As it is named in messages: `the run`, `Task 'draft'`, `Agent 'Editor'`."""
         self.tokens = 0
@@ -100,9 +158,11 @@ class Meter:
         self._reserved_tokens = 0
         self._reserved_usd = 0.0
         self._in_flight = 0
-        self._lineage: tuple[Meter, ...] = tuple(
-            dict.fromkeys((self, *(m for p in parents for m in p._lineage)))
+        self.lineage: tuple[Meter, ...] = tuple(
+            dict.fromkeys((self, *(m for p in parents for m in p.lineage)))
         )
+        """This meter and all above it."""
+        self._gate = gate or next((p._gate for p in parents if p._gate), None)
         self._waiters: list[asyncio.Future[None]] = []
 
     async def reserve(self, tokens: int, usd: float | None) -> Reservation:
@@ -112,35 +172,50 @@ class Meter:
             LimitExceeded: It does not fit and nothing in flight can make it fit.
         """
         held = Reservation(tokens, usd or 0.0)
+        if self._gate is not None:
+            await self._reserve_among(self._gate, held)
         while (blocked := self._blocked(held)) is not None:
             waiter = asyncio.get_running_loop().create_future()
             blocked._waiters.append(waiter)
             await waiter
-        for meter in self._lineage:
-            meter._reserved_tokens += held.tokens
-            meter._reserved_usd += held.usd
-            meter._in_flight += 1
+        for meter in self.lineage:
+            meter._hold(held.tokens, held.usd)
             meter.steps += 1
         return held
 
+    async def _reserve_among(self, gate: Gate, held: Reservation) -> None:
+        """Wait until it fits, whatever other processes reserve; nobody else does until `held.told()`."""
+        while True:
+            async with AsyncExitStack() as alone:
+                await alone.enter_async_context(gate.alone())
+                if self._blocked(held) is None:
+                    held.gate = alone.pop_all()
+                    return
+            await gate.change()
+
     def settle(self, held: Reservation, tokens: int, usd: float | None, seconds: float = 0.0) -> None:
         """Replace a reservation by what was used."""
-        for meter in self._lineage:
-            meter._reserved_tokens -= held.tokens
-            meter._in_flight -= 1
-            meter._reserved_usd = meter._reserved_usd - held.usd if meter._in_flight else 0.0
+        for meter in self.lineage:
+            meter._free(held.tokens, held.usd)
             meter._add(tokens, usd, seconds)
             meter._wake()
 
-    def restore(self, tokens: int, usd: float | None, seconds: float = 0.0) -> None:
-        """Count a call of an earlier process."""
-        for meter in self._lineage:
-            meter.steps += 1
-            meter._add(tokens, usd, seconds)
+    def charge(self, call: Charge, *, begun: bool = True) -> None:
+        """Count a call of another process, here alone; see `Charge.on`."""
+        self.steps += begun
+        if call.open:
+            self._hold(call.tokens, call.usd or 0.0)
+        else:
+            self._add(call.tokens, call.usd, call.seconds)
+
+    def discharge(self, call: Charge) -> None:
+        """Take back what is reserved for a call of another process."""
+        if call.open:
+            self._free(call.tokens, call.usd or 0.0)
 
     def under(self, level: str) -> bool:
         """Say whether a cap of this level stops this meter too: it is its own or a parent's."""
-        return any(meter.level == level for meter in self._lineage)
+        return any(meter.level == level for meter in self.lineage)
 
     def left(self) -> dict[str, float | None]:
         """Return what is left of tokens, usd, steps and seconds under the tightest cap; `None`: no cap."""
@@ -151,6 +226,16 @@ class Meter:
         usd = None if self.unpriced else round(self.usd, 8)
         return {"tokens": self.tokens, "usd": usd, "steps": self.steps, "seconds": round(self.seconds, 3)}
 
+    def _hold(self, tokens: int, usd: float) -> None:
+        self._reserved_tokens += tokens
+        self._reserved_usd += usd
+        self._in_flight += 1
+
+    def _free(self, tokens: int, usd: float) -> None:
+        self._reserved_tokens -= tokens
+        self._in_flight -= 1
+        self._reserved_usd = self._reserved_usd - usd if self._in_flight else 0.0
+
     def _add(self, tokens: int, usd: float | None, seconds: float) -> None:
         self.tokens += tokens
         self.usd += usd or 0.0
@@ -158,12 +243,12 @@ class Meter:
         self.seconds += seconds
 
     def _left(self, name: str) -> float | None:
-        rooms = [cap - getattr(m, name) for m in self._lineage if (cap := m._caps.get(name)) is not None]
+        rooms = [cap - getattr(m, name) for m in self.lineage if (cap := m._caps.get(name)) is not None]
         return round(max(min(rooms), 0), 8) if rooms else None
 
     def _blocked(self, held: Reservation) -> Meter | None:
         """Return the meter whose calls in flight must settle first; raise where waiting cannot help."""
-        for meter in self._lineage:
+        for meter in self.lineage:
             for name, needed, used, reserved in meter._demands(held):
                 cap = meter._caps.get(name)
                 if cap is None or round(used + reserved + needed, _DIGITS) <= cap:

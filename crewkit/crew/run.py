@@ -15,20 +15,22 @@ from crewkit.agents.agent import ModelSpec
 from crewkit.agents.output import as_json
 from crewkit.core.clock import Clock, timestamp
 from crewkit.core.events import Event
-from crewkit.core.limits import Limits, Meter
+from crewkit.core.limits import Gate, Limits, Meter
 from crewkit.crew.changes import Settled, settle
 from crewkit.crew.conclude import conclude, recalled
 from crewkit.crew.crew import Crew
 from crewkit.crew.episode import Episodes
 from crewkit.crew.history import active_seconds, capped, ending, own, refuse_cancelled
 from crewkit.crew.history import beginning as beginning_of
+from crewkit.crew.ledger import TYPES as USED
+from crewkit.crew.ledger import Ledger, SharedLedger
 from crewkit.crew.memory import RunMemory, check_knowledge, run_memory
 from crewkit.crew.opened import Opened
 from crewkit.crew.options import Options
 from crewkit.crew.part import Doing
 from crewkit.crew.prepare import beginning, check_inputs, described, model_specs, pinned, resolve_models
 from crewkit.crew.result import Result
-from crewkit.crew.session import Session, services_of, spent_before
+from crewkit.crew.session import Session, services_of
 from crewkit.crew.stay import stay
 from crewkit.crew.walk import Walk
 from crewkit.errors import (
@@ -63,6 +65,8 @@ class Turn:
     options: Options
     history: Sequence[Event]
     """What happened before."""
+    task: str = ""
+    """The task that is done, where others do the rest of the run."""
     forgets: Sequence[str] = ()
     """From where on it counts no longer."""
 
@@ -143,7 +147,8 @@ async def reopened(
     specs = pinned(model_specs(crew, options), begun["models"], [])
     models = resolve_models(crew, specs, options, Health(options.clock))
     run = opened.run(lease, history)
-    return Turn(crew, run, check_inputs(crew, begun["inputs"]), models, opened, options, history)
+    given = check_inputs(crew, begun["inputs"])
+    return Turn(crew, run, given, models, opened, options, history, task=lease.task)
 
 
 async def _go_on(
@@ -160,7 +165,7 @@ async def _go_on(
     options = replace(options, limits=options.limits.over(capped(history)))
     specs, models = await models_for(crew, begun, opened, options, settled)
     run.record("run.resumed", data=told(crew, specs, models, options, settled))
-    return Turn(crew, run, given, models, opened, options, history, settled.forgets)
+    return Turn(crew, run, given, models, opened, options, history, forgets=settled.forgets)
 
 
 async def models_for(
@@ -264,7 +269,10 @@ def set_out(turn: Turn, doing: Doing | None = None, only: str = "") -> tuple[Ses
     memory = run_memory(crew, run, turn.opened.memory, turn.inputs, history)
     mine, counted = own(run.id, history), standing(history, turn.forgets).events
     services = services_of(run, crew.breaker, options, counted)
-    session = Session(run, options, turn.models, memory, turn.inputs, services, spent_before(mine), only)
+    shared = doing or options.doing
+    ledger = Ledger(mine, task=turn.task if shared else None)
+    gate = _gate(turn, ledger) if shared else None
+    session = Session(run, options, turn.models, memory, turn.inputs, services, ledger, gate, only)
     if memory.lasts:
         session.episodes = Episodes(memory, counted)
         run.listeners.append(session.episodes.see)
@@ -318,9 +326,21 @@ async def _used(turn: Turn) -> Data:
         lambda: list(turn.opened.journal.events(turn.run.id, types=types))
     )
     meter = Meter("the run", Limits())
-    for spent in spent_before(own(turn.run.id, events)):
-        meter.restore(spent.tokens, spent.usd, spent.seconds)
+    for call in Ledger(own(turn.run.id, events)).calls.values():
+        call.on(meter)
     return meter.used()
+
+
+def _gate(turn: Turn, ledger: Ledger) -> Gate | None:
+    """Return what keeps the caps of a run that several processes carry on."""
+    run, opened = turn.run, turn.opened
+
+    async def read(after: int) -> list[Event]:
+        events = await opened.call(lambda: list(opened.journal.events(run.id, after=after, types=USED)))
+        return list(own(run.id, events))
+
+    places = turn.options.places
+    return SharedLedger(ledger, run, places, read) if places is not None else None
 
 
 def _deadline(session: Session, walk: Walk, before: float) -> asyncio.TimerHandle:

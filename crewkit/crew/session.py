@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from crewkit.coordinator.bus import Bus
 from crewkit.coordinator.schedule import Outcome
 from crewkit.core.events import Event
+from crewkit.core.limits import Gate
 from crewkit.core.messages import Message
 from crewkit.crew.episode import Episodes
+from crewkit.crew.ledger import Ledger
 from crewkit.crew.memory import RunMemory
 from crewkit.crew.options import Options
 from crewkit.crew.part import Here, Part
@@ -20,17 +21,6 @@ from crewkit.models.base import Model
 from crewkit.notify.telling import Telling
 from crewkit.resilience.breaker import Breaker
 from crewkit.tools.services import Services
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What one model call of an earlier process used, or may have used."""
-
-    task: str
-    agent: str
-    tokens: int
-    usd: float | None
-    seconds: float
 
 
 class Halting(Protocol):
@@ -60,7 +50,8 @@ class Session:
         memory: RunMemory,
         inputs: Mapping[str, Any],
         services: Services,
-        spent: Sequence[Spent] = (),
+        ledger: Ledger | None = None,
+        gate: Gate | None = None,
         only: str = "",
     ) -> None:
         self.run = run
@@ -68,7 +59,10 @@ class Session:
         self.models = models
         """Path of an agent's task to its model; `@role` to that of a colleague or coordinator who has one."""
         self.inputs = inputs
-        self.spent = spent
+        self.ledger = ledger or Ledger()
+        """What the model calls used that this process did not make."""
+        self.gate = gate
+        """Keeps caps across processes, where several carry the run on."""
         self.bus = (options.bus or Bus)(self._record)
         self.limit: LimitExceeded | None = None
         """The cap that ended the run, once one did."""
@@ -129,25 +123,6 @@ class Session:
             agent=message.sender,
             key=key,
         )
-
-
-def spent_before(history: Iterable[Event]) -> list[Spent]:
-    """Return what the model calls of a run used so far; one that never came back counts as reserved."""
-    begun: dict[tuple[str, int], Event] = {}
-    spent: list[Spent] = []
-    for event in history:
-        if event.type == "model.started":
-            begun[event.path, event.attempt] = event
-        elif event.type == "model.finished":
-            begun.pop((event.path, event.attempt), None)
-            usage = event.data.get("usage")
-            if usage:
-                tokens = usage["input_tokens"] + usage["output_tokens"]
-                spent.append(Spent(event.task, event.agent, tokens, event.data["usd"], event.data["seconds"]))
-    for event in begun.values():
-        held = event.data["reserved"]
-        spent.append(Spent(event.task, event.agent, held["tokens"], held["usd"], 0.0))
-    return spent
 
 
 def services_of(run: Run, breaker: Breaker | None, options: Options, history: Iterable[Event]) -> Services:

@@ -19,7 +19,7 @@ from crewkit.coordinator.schedule import Outcome, Schedule
 from crewkit.core.events import defined
 from crewkit.core.guardrails import NONE, Guardrails, as_guardrails
 from crewkit.core.label import NOTHING, UNKNOWN, USER, Label, shown
-from crewkit.core.limits import AGENT_LIMITS, CREW_LIMITS, TASK_LIMITS, Limits, Meter
+from crewkit.core.limits import AGENT_LIMITS, CREW_LIMITS, TASK_LIMITS, Charge, Limits, Meter
 from crewkit.core.messages import COORDINATOR
 from crewkit.crew.by_agent import by_agent
 from crewkit.crew.by_conversation import by_conversation
@@ -89,7 +89,7 @@ class Walk:
         """Those over all that happens here."""
         self.depth = depth
         level = f"crew '{crew.name}'" if prefix else "the run"
-        self.meter = Meter(level, replace(self.limits, seconds=None), parents)
+        self.meter = Meter(level, replace(self.limits, seconds=None), parents, gate=session.gate)
         self._agent_meters: dict[str, Meter] = {}
         self._task_meters: dict[str, Meter] = {}
         self._inner: dict[str, Walk] = {}
@@ -101,7 +101,7 @@ class Walk:
                 self.run.deadlines[defined(prefix + name)] = seconds
         self.refused: Denied | None = None
         """Why the crew did not begin: a guardrail refused its inputs."""
-        self._restore()
+        session.ledger.count_on(self)
         self._schedule = Schedule(self.plan.graph(), self._do, skipped=self._skipped)
 
     async def through(self) -> Mapping[str, Outcome]:
@@ -585,25 +585,16 @@ class Walk:
             self._agent_meters[agent.role] = Meter(f"Agent '{agent.role}'", limits, (self.meter,))
         return self._agent_meters[agent.role]
 
-    def _restore(self) -> None:
-        """Count what earlier processes used; a crew inside an unfinished task counts its own."""
-        for spent in self._session.spent:
-            if not spent.task.startswith(self._prefix):
-                continue
-            head = self._prefix + spent.task[len(self._prefix) :].partition("/")[0]
-            name = defined(head[len(self._prefix) :])
-            job = self.plan.jobs.get(name)
-            if job is None or (job.kind == "crew" and not self._over(self._prefix + name, head)):
-                continue
-            parents = [self.task_meter(job)]
-            if spent.agent in self.plan.agents:
-                parents.append(self.agent_meter(self.plan.agents[spent.agent]))
-            Meter("", AGENT_LIMITS, tuple(parents)).restore(spent.tokens, spent.usd, spent.seconds)
-
-    def _over(self, task: str, at: str) -> bool:
-        """Say whether an iteration of a task, or of an item of it, is never entered again."""
-        one = self._prefix + at[len(self._prefix) :].partition("#")[0]
-        return not self.run.finished.keys().isdisjoint((task, one)) or self.run.holds(at, task=one)
+    def charge(self, call: Charge) -> None:
+        """Count a call that this process did not make; one inside a crew counts for the task that it does, too."""
+        if not call.task.startswith(self._prefix):
+            return
+        name = defined(call.task[len(self._prefix) :].partition("/")[0])
+        job = self.plan.jobs.get(name)
+        if job is None:
+            return
+        own = job.kind != "crew" and call.agent in self.plan.agents
+        call.on(self.task_meter(job), *([self.agent_meter(self.plan.agents[call.agent])] if own else []))
 
 
 def _waited_for(intents: list[Data]) -> str:

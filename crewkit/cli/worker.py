@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ import click
 from crewkit.cli.common import STYLES, Span, examples, say_spans
 from crewkit.cli.group import INTERRUPTED, OK
 from crewkit.cli.text import count, duration, one_line
+from crewkit.core.clock import timestamp
 
 if TYPE_CHECKING:
     from crewkit.engine.worker import Said, Worker
@@ -126,8 +128,9 @@ class _Stops:
 
 
 def _as_json(name: str, said: Said) -> None:
-    data = {"worker": name, "what": said.what, "run": said.job.run, "task": said.job.task, "crew": said.crew}
-    data |= {"status": said.status, "why": said.why, "seconds": round(said.seconds, 3)}
+    now = timestamp(datetime.now(UTC))
+    data = {"ts": now, "worker": name, "what": said.what, "run": said.job.run, "task": said.job.task}
+    data |= {"crew": said.crew, "status": said.status, "why": said.why, "seconds": round(said.seconds, 3)}
     text = json.dumps(
         {key: value for key, value in data.items() if value not in ("", 0.0)}, ensure_ascii=False
     )

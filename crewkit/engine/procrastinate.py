@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-BEAT = 1.0
+BEAT = 0.5
 """Seconds between two signs of life of a worker."""
 
-STALLED = 3.0
+STALLED = 2.5
 """Seconds without one, after which its jobs are given to others."""
 
 WALKS = 64
@@ -41,7 +41,7 @@ WALKS = 64
 PATIENCE = 60.0
 """Seconds to try a statement again for, where the connection was lost."""
 
-_SWEEP = 0.5
+_SWEEP = 0.3
 """Seconds between two looks for jobs of dead workers."""
 
 _LATER = (1.0, 30.0)

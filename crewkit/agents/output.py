@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -57,6 +57,12 @@ class Output:
 
         return TypeAdapter(self.type)
 
+    @property
+    def _words(self) -> Sequence[str]:
+        """The words of which an answer is one, where the type is nothing else."""
+        words = (self.schema or {}).get("enum") or ()
+        return words if all(isinstance(word, str) for word in words) else ()
+
     def parse(self, text: str, receipts: Mapping[str, str] | None = None) -> Any:
         """Read a model's final answer.
 
@@ -71,11 +77,18 @@ class Output:
             if not text.strip():
                 raise WrongAnswer("Your answer was empty. Answer with the result of the task.")
             return text
+        words = self._words
+        if text.strip() in words:
+            return self.load(text.strip(), receipts)  # without its quotation marks
         fenced = _FENCED.findall(text)
         source = fenced[-1] if fenced else text
         try:
             data = json.loads(source.strip(), parse_constant=_refuse)
         except (ValueError, RecursionError) as error:
+            if words:
+                raise WrongAnswer(
+                    f"Your answer is none of {', '.join(words)}. Answer with one of these words alone."
+                ) from error
             raise WrongAnswer(
                 f"Your answer is not JSON ({error}). Answer with one JSON value that satisfies the schema, "
                 "and nothing around it."

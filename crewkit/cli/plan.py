@@ -54,6 +54,8 @@ def plan(*, target: str, model: str, as_json: bool) -> None:
         times = f"{each}  up to {task.iterations} times" if task.iterations > 1 else each
         head: list[Span] = [(f"  {indent}{task.step + 1}. ", "dim"), (task.path, "bold")]
         say_spans([*head, (f"  {task.worker}{times}", ""), (after, "dim")])
+        for condition in task.conditions:
+            say(f"     {indent}{condition}", style="dim")
         if task.model:
             calls = "no cap on calls" if task.calls is None else f"{count(int(task.calls), 'call')} at most"
             tokens = (

@@ -12,7 +12,7 @@ from crewkit.core.messages import canonical, fingerprint
 from crewkit.crew.check import brief
 from crewkit.crew.compile import Job
 from crewkit.crew.exchange import accept, give
-from crewkit.crew.iteration import ITEM, NAMES, PREVIOUS, Iteration
+from crewkit.crew.iteration import ITEM, META, NAMES, PREVIOUS, Iteration
 from crewkit.errors import CrewkitError, Denied, RunError, ToolError
 from crewkit.journal.ask import Question, ask
 from crewkit.journal.run import LostOutcome, UnknownOutcome
@@ -103,6 +103,8 @@ def _said(walk: Walk, job: Job, source: str) -> Any:
         return brief(job.item.data)
     if source in NAMES.values():
         return "the version before" if source == PREVIOUS else "why it is done again"
+    if source == META:
+        return "what is known of what it needs"
     return f"the result of '{source}'" if source in walk.plan.jobs else f"the input '{source}'"
 
 

@@ -12,7 +12,8 @@ from crewkit.agents.output import Output
 from crewkit.coordinator.condition import BadCondition, Condition, Path, Undecided, written
 from crewkit.core.verdict import Allow, Ask, Deny, Revise
 from crewkit.crew.bind import Known, bind_parameters
-from crewkit.crew.iteration import ITEM, OUTPUT
+from crewkit.crew.facts import facts
+from crewkit.crew.iteration import ITEM, META, OUTPUT
 from crewkit.errors import DefinitionError, RunError, did_you_mean
 from crewkit.tools.call import invoke
 
@@ -144,7 +145,9 @@ async def _asked(walk: Walk, job: Job, check: Check, at: str, output: Any = None
 
 def _values(walk: Walk, job: Job, check: Check, output: Any) -> Data:
     """Return the values of the names in a condition."""
-    given = {OUTPUT: output, ITEM: job.item.data if job.item else None}
+    given: Data = {OUTPUT: output, ITEM: job.item.data if job.item else None}
+    if META in check.sources.values():
+        given[META] = facts(walk, job)
     return {name: given[s] if s in given else walk.data(s) for name, s in check.sources.items()}
 
 

@@ -14,12 +14,14 @@ from crewkit.checks.scope import Scope, granted
 from crewkit.coordinator.graph import Graph, Need, names_in, topological
 from crewkit.core.messages import COORDINATOR
 from crewkit.crew.bind import Known, bind_crew, bind_function, bind_parameters, known_names
-from crewkit.crew.check import Check, bind_check
+from crewkit.crew.check import Check, bind_check, schemas_at
 from crewkit.crew.definition import Parts, definitions
 from crewkit.crew.each import NAME, Each, Item, bind_each, source_of
+from crewkit.crew.facts import facts_type
 from crewkit.crew.guarded import check_fallbacks, check_guardrails
-from crewkit.crew.iteration import ITEM, NAMES, OUTPUT
+from crewkit.crew.iteration import ITEM, META, NAMES, OUTPUT
 from crewkit.crew.ladder import Rung, ladder_of
+from crewkit.crew.routes import check_routes, choosers, conditions_of, joined, written_out
 from crewkit.crew.several import Several, agents_in, done_by_several, settled
 from crewkit.errors import DefinitionError, RunError, did_you_mean, expect
 from crewkit.tools.tool import Tool, as_tools
@@ -133,12 +135,14 @@ def compile_crew(crew: Crew) -> Plan:
     tasks = _tasks(crew)
     inputs = _inputs(crew)
     agents = _agents(crew)
-    graph = {task.name: _joins(task, tasks, inputs) for task in tasks.values()}
+    check_routes(tasks)
+    by = choosers(tasks)
+    graph = {name: joined(_joins(task, tasks, inputs), by.get(name, [])) for name, task in tasks.items()}
     order = topological(graph)
     _placeholders(crew, inputs)
     jobs: dict[str, Job] = {}
     for name in order:
-        job = _job(tasks[name], graph[name], crew, inputs)
+        job = _job(written_out(tasks[name], by.get(name, []), tasks), graph[name], crew, inputs)
         jobs[name] = _conditioned(settled(job, jobs), jobs, inputs)
     _scopes(crew, jobs)
     check_guardrails(crew, agents, inputs)
@@ -246,6 +250,12 @@ def _conditioned(job: Job, jobs: Mapping[str, Job], inputs: Mapping[str, Input])
     known = known_names(job.needs, inputs)
     types = {name: Output(given.type, f"Input '{name}'") for name, given in inputs.items()}
     types |= {name: jobs[name].output for name in job.needs}
+    if job.needs:
+        known = {**known, "meta": known.get("meta", META)}
+        types[META] = Output(facts_type(job.needs), where)
+    for route, condition in conditions_of(job.task):
+        for path in condition.paths:
+            schemas_at(path, f"{where}: routes['{route}']={condition.text!r}", known, types)
     when = until = None
     each = bind_each(job.task, job.output, where, known, types)
     if job.task.when is not None:
@@ -293,6 +303,8 @@ def _job(task: Task[Any], joins: tuple[Need, ...], crew: Crew, inputs: Mapping[s
 
     where = f"Task '{task.name}'"
     known = known_names(names_in(joins), inputs)
+    if joins and isinstance(task.routes, Mapping):
+        known = {"meta": META, **known}
     if task.until is not None and task.agent is None:
         if taken := [name for name in NAMES if name in names_in(joins)]:
             raise DefinitionError(

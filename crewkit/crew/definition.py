@@ -13,6 +13,7 @@ from crewkit.core.guardrails import as_guardrails
 from crewkit.core.messages import canonical, fingerprint
 from crewkit.core.verdict import Ask
 from crewkit.crew.code import code_hash
+from crewkit.crew.routes import told
 from crewkit.tools.tool import Tool
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ Parts = Mapping[str, str]
 _TASK = frozenset({
     *("name", "description", "expected_output", "agent", "do", "needs", "context", "when", "until", "output_type"),
     *("guardrails", "tools", "scope", "model"),  # each in words of its own, below
+    "routes",
     *("on_failure", "human_input", "timeout", "revisions", "iterations", "limits", "deadline"),  # how far it goes
     *("for_each", "concurrency", "min_success"),
 })  # fmt: skip
@@ -73,7 +75,7 @@ def in_words(part: str) -> str:
 
 def _parts(job: Job, plan: Plan) -> Iterator[tuple[str, str]]:
     task = job.task
-    yield "needs", fingerprint(*map(repr, job.joins), *job.context)
+    yield "needs", fingerprint(*map(repr, job.joins), *job.context, *told(task.routes))
     yield "output_type", fingerprint(canonical(job.output.schema), code_hash(job.output.type))
     for field in fields(task):
         if field.name not in _TASK:

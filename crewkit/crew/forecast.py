@@ -13,7 +13,7 @@ from crewkit.core.limits import CREW_LIMITS, TASK_LIMITS
 from crewkit.core.verdict import Ask
 from crewkit.crew.compile import Job
 from crewkit.crew.crew import Crew
-from crewkit.crew.graph import depths, worker
+from crewkit.crew.graph import conditions, depths, worker
 from crewkit.crew.resolve import Resolve
 from crewkit.crew.rule_of_two import rule_of_two
 from crewkit.crew.several import agents_in, turns
@@ -31,6 +31,8 @@ class Ahead:
     step: int
     """Tasks that have to be done one after the other before it."""
     after: str
+    conditions: list[str] = field(default_factory=list[str])
+    """When it is done, which others it chooses, until when it is done again."""
     model: str = ""
     iterations: int = 1
     each: str = ""
@@ -90,6 +92,7 @@ def _tasks(
         rounds = times * (job.task.iterations if job.until else 1)
         at = step + depth[job.name]
         ahead = Ahead(prefix + job.name, worker(job), job.kind, at, job.after, iterations=rounds)
+        ahead.conditions = [said for said in conditions(job) if not said.startswith("for each of ")]
         ahead.each = " of each of ".join(filter(None, (job.each.says if job.each else "", each)))
         if job.agent is not None:
             _with_agents(ahead, job, [job.agent], named, crew, prices)

@@ -6,6 +6,7 @@ from crewkit.crew.compile import Job, Plan
 from crewkit.crew.conversation import Conversation
 from crewkit.crew.crew import Crew
 from crewkit.crew.resolve import Resolve
+from crewkit.crew.routes import told
 
 
 def text(plan: Plan) -> str:
@@ -44,11 +45,12 @@ def worker(job: Job) -> str:
 
 
 def conditions(job: Job) -> list[str]:
-    """Say for what and when a task is done, and until when it is done again."""
+    """Say for what and when a task is done, which others it chooses, and until when it is done again."""
     each = [f"for each of {job.each.says}"] if job.each else []
     when = [f"when {job.when.says}"] if job.when else []
+    chooses = [f"chooses {'; '.join(told(job.task.routes))}"] if job.task.routes else []
     until = [f"until {job.until.says} ({job.task.iterations} times at most)"] if job.until else []
-    return [*each, *when, *until]
+    return [*each, *when, *chooses, *until]
 
 
 def _text(plan: Plan, indent: str) -> list[str]:

@@ -13,6 +13,9 @@ PREVIOUS, REASON, OUTPUT = "#previous", "#reason", "#output"
 ITEM = "#item"
 """What a map fills a parameter with: the item."""
 
+META = "#meta"
+"""What fills a parameter, or a name in a condition, with what is known of the tasks that are needed."""
+
 NAMES = {"previous": PREVIOUS, "reason": REASON}
 """Parameters of a function, and inputs of a crew, that a loop fills."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timedelta
 from types import NoneType
@@ -94,6 +94,9 @@ class Task(Generic[T]):
     when: When | None = None
     """A condition on the inputs and on what it needs: `when="classify.confidence < 0.9"`, or a function of them.
     Where it does not hold, the task is skipped, and what depends on it with it."""
+    routes: Sequence[Task[Any] | str] | Mapping[Task[Any] | str, str] = ()
+    """It chooses which one of these tasks is done: its output is the name of one, or a record whose field `route` is. A
+    mapping to conditions chooses the first that holds, `"else"` last, and nobody does the task."""
     output_type: type[T] = cast("type[T]", str)  # noqa: RUF009  to type checkers, what is left out is `str`
     """The type of the output: `str`, a pydantic model, a dataclass, `list[str]`, …"""
     guardrails: Guardrails | Sequence[Guardrail] = NONE
@@ -178,7 +181,8 @@ class Task(Generic[T]):
         self._check_map(where)
         if self.agent is not None and self.do is not None:
             raise DefinitionError(f"{where} has an agent and a function (`do`). Keep one: who does it?")
-        if self.do is None and self.wait_for is None and not self.description.strip():
+        chooses = self.do is not None or isinstance(self.routes, Mapping)
+        if not chooses and self.wait_for is None and not self.description.strip():
             raise DefinitionError(
                 f"{where} has no description. Say what is to be done, or give it a function: do=…"
             )
@@ -249,6 +253,7 @@ class Task(Generic[T]):
         required = _sequence(self.requires_tools, where, "requires_tools")
         names = tuple(tool.name if isinstance(tool, Tool) else tool for tool in required)
         object.__setattr__(self, "requires_tools", names)
+        object.__setattr__(self, "routes", _routes(self.routes, where))
         if self.context is not None:
             object.__setattr__(self, "context", _sequence(self.context, where, "context"))
         for need in (*self.alternatives(), *(self.context or ())):
@@ -291,6 +296,22 @@ def _is_above_0(seconds: object) -> bool:
 
 def _names(tasks: Iterable[Task[Any] | str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(task if isinstance(task, str) else task.name for task in tasks))
+
+
+def _routes(given: Any, where: str) -> tuple[str, ...] | dict[str, str]:
+    """Return routes by name."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise DefinitionError(f"{where}: routes={given!r} is not a list of tasks. Write routes=[one, other].")
+    known = list(cast("Iterable[Any]", given))
+    if wrong := next((each for each in known if not isinstance(each, Task | str)), None):
+        raise DefinitionError(f"{where}: {wrong!r:.60} is no route: name tasks, routes=[one, other].")
+    names = _names(known)
+    if not isinstance(given, Mapping):
+        return names
+    texts = list(cast("Mapping[Any, Any]", given).values())
+    if wrong := next((each for each in texts if not isinstance(each, str)), None):
+        raise DefinitionError(f"{where}: {wrong!r:.60} is no condition of a route. Write it as a text.")
+    return dict(zip(names, texts, strict=True))
 
 
 def _sequence(value: Sequence[V], where: str, field: str) -> tuple[V, ...]:

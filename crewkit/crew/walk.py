@@ -33,8 +33,9 @@ from crewkit.crew.compile import fill as fill_in
 from crewkit.crew.crew import Crew
 from crewkit.crew.definition import digest
 from crewkit.crew.each import NAME
+from crewkit.crew.facts import facts
 from crewkit.crew.guarded import admit, admit_crew, guardrails_of, memory_guard
-from crewkit.crew.iteration import ITEM, PREVIOUS, REASON, Iteration
+from crewkit.crew.iteration import ITEM, META, PREVIOUS, REASON, Iteration
 from crewkit.crew.mapped import mapped
 from crewkit.crew.part import Part
 from crewkit.crew.repeat import repeated
@@ -338,6 +339,8 @@ class Walk:
             data["passes"] = True
         if meter:
             data["usage"] = meter.used()
+        answered = self.run.answered(path)
+        data |= {name: answered[name] for name in ("model", "route") if answered.get(name)}
         self.run.finish(path, data, agent=job.worker, final=outcome.serves)
 
     def _skipped(self, name: str, why: str) -> Outcome:
@@ -405,6 +408,10 @@ class Walk:
         outcome = self._schedule.outcomes[name]
         return outcome.output if outcome.status == "completed" else None
 
+    def ended(self, name: str) -> tuple[Outcome, Data]:
+        """Return what became of a task, and what `task.finished` said of it."""
+        return self._schedule.outcomes[name], self.run.finished.get(self._prefix + name) or {}
+
     def argument(
         self, job: Job, source: str, at: str, iteration: Iteration | None = None, label: Label = UNKNOWN
     ) -> Any:
@@ -417,6 +424,8 @@ class Walk:
             return iteration.reason
         if iteration is not None and source == PREVIOUS:
             return None if iteration.number == 1 else job.output.load(iteration.previous)
+        if source == META:
+            return facts(self, job)
         if source in self.plan.jobs:
             return self.value(source)
         return deepcopy(self.inputs[source])  # as after a resume: nobody sees what another did to it

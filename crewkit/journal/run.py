@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import secrets
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -409,6 +410,13 @@ class Run:
         """Return the result of a finished step."""
         index = self._tasks.get(task)
         return index.results.get(path) if index else None
+
+    def answered(self, task: str) -> Data:
+        """Return the newest answer of a model in an unfinished task's own turns; empty where there is none."""
+        index = self._tasks.get(task, _TaskIndex())
+        own = re.compile(re.escape(task) + r"(#\d+)?(/fallback:\d+)?/\d+/model")
+        newest = next((path for path in reversed(index.results) if own.fullmatch(path)), "")
+        return index.results.get(newest, {})
 
     def hold(self, why: str) -> None:
         """Let no step begin any more: what is under way ends and is kept, and every task is left before its next."""

@@ -234,7 +234,7 @@ def mistake(define: Callable[[], object]) -> str:
 
 def test_a_condition_on_something_unknown_is_told_what_there_is():
     assert mistake(lambda: routed("kinds.confidence < 1", "True")) == snapshot(
-        "Task 'tax': when='kinds.confidence < 1' looks at 'kinds', which is neither an input nor one of its needs. Did you mean 'kind'? There are: mail, kind."
+        "Task 'tax': when='kinds.confidence < 1' looks at 'kinds', which is neither an input nor one of its needs. Did you mean 'kind'? There are: mail, kind, meta."
     )
     assert mistake(lambda: routed("kind.confidense < 1", "True")) == snapshot(
         "Task 'tax': when='kind.confidense < 1': there is no `kind.confidense` of Kind. Did you mean 'confidence'? It has: name, confidence, pages, source."
@@ -246,7 +246,7 @@ def test_a_condition_on_something_unknown_is_told_what_there_is():
         "Task 'tax': when='kind.pages.first == 1': there is no `kind.pages.first`. It has no fields."
     )
     assert mistake(lambda: routed(lambda kinds: True, "True")) == snapshot(
-        "Task 'tax': when: <lambda>() takes 'kinds', which is neither an input nor one of its needs. Did you mean 'kind'? There are: mail, kind."
+        "Task 'tax': when: <lambda>() takes 'kinds', which is neither an input nor one of its needs. Did you mean 'kind'? There are: mail, kind, meta."
     )
 
 

@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 
 from crewkit import Crew, Input, JournalError, Options, Task, Tool, ToolContext, any_of
 from crewkit.core.events import Event
+from crewkit.crew.replay import replay
 from crewkit.journal.base import Write
+from crewkit.journal.cassette import read_cassette, write_cassette
 from crewkit.journal.sqlite import SqliteJournal
 
 RUN = "r-any"
@@ -299,3 +301,64 @@ def test_any_crew_ends_as_the_interpreter_says_however_often_it_is_killed(crew: 
     }
     assert set(made.values()) <= {1}
     assert calls.must <= set(made) <= calls.must | calls.may
+
+
+# Forks and replays of them
+
+
+def downstream(crew: Specs, task: str) -> set[str]:
+    """Return a task and all that depend on it."""
+    found = {task}
+    for name, spec in crew.items():
+        if found & {*spec.named(), *([spec.when[0]] if spec.when else ())}:
+            found.add(name)
+    return found
+
+
+def root(path: str) -> tuple[str, int]:
+    """Return the outermost task of a path, and in which iteration it is."""
+    name, _, number = path.partition("/")[0].partition("[")[0].partition("#")
+    return name, int(number or 1)
+
+
+async def forked_and_replayed(path: Path, crew: Specs, places: Sequence[int], cut: int) -> None:
+    with SqliteJournal(path) as journal:
+        options = Options(journal=journal, environ={}, run_id=RUN)
+        first = await made(crew, World()).run({"seed": 1}, options)
+        events = list(journal.events(RUN))
+        recorded = sorted(
+            {e.path for e in events if e.path and " " not in e.path and not e.path.endswith("/0")}
+        )
+        for number, place in enumerate(places):
+            at, world = recorded[place % len(recorded)], World()
+            options = Options(journal=journal, environ={}, run_id=f"r-{number}")
+            fork = await made(crew, world).fork(RUN, at, options=options)
+            assert (fork.status, fork.outputs) == (first.status, first.outputs), at
+            name, iteration = root(at)
+            # A task that failed is tried again, as in a resume.
+            tried = set().union(*(downstream(crew, failed) for failed in first.report.failed))
+            for called in map(root, world.called):
+                assert called[0] in downstream(crew, name) | tried, (at, called)
+                assert called[0] != name or called[1] >= iteration or name in tried, (at, called)
+            await replayed(crew, list(journal.events(fork.run_id)), first.outputs)
+        assert list(journal.events(RUN)) == events
+    await replayed(crew, events, first.outputs)
+    await replayed(crew, read_cassette(write_cassette(events), "it"), first.outputs)
+    await replayed(crew, events[: 1 + cut % len(events)], None)  # as far as it came
+
+
+async def replayed(crew: Specs, events: Sequence[Event], outputs: Mapping[str, Any] | None) -> None:
+    world = World()
+    told, result = await replay(made(crew, world), events)
+    assert told.same, told.divergences
+    assert world.called == []
+    assert outputs is None or (told.ends, result.outputs) == ([], outputs)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(specs(), st.lists(st.integers(0, 200), min_size=1, max_size=3), st.integers(0, 500))
+def test_any_crew_is_forked_anywhere_and_replayed(crew: Specs, places: list[int], cut: int):
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(forked_and_replayed(Path(folder) / "j.db", crew, places, cut))

@@ -23,6 +23,7 @@ import pytest
 
 from crewkit.core.events import Event
 from crewkit.journal.base import Journal
+from crewkit.journal.forget import standing
 from crewkit.journal.postgres import PostgresJournal
 from crewkit.journal.sqlite import SqliteJournal
 
@@ -106,6 +107,10 @@ class Case:
     pace: float = 0
     """Seconds that models and tools take: a part of what they are, so the same in every process of the run."""
 
+    origin: str = ""
+    """The run that it is forked from, at `at`."""
+    at: str = ""
+
     def __post_init__(self) -> None:
         self.home = self.folder / "home"
         self.home.mkdir(parents=True)
@@ -117,6 +122,7 @@ class Case:
 
     def job(self, name: str = "answer", **job: Any) -> Job:
         common = {"home": str(self.home), "run": self.run, "url": self.url, "shadow": "", "pace": self.pace}
+        common |= {"origin": self.origin, "at": self.at}
         return {**common, "answer": str(self.folder / name), **job}
 
     def finish(self) -> dict[str, Any]:
@@ -150,12 +156,12 @@ class Case:
 
 
 def finished(events: Sequence[Event], kind: str) -> list[Event]:
-    return [e for e in events if e.type == f"{kind}.finished" and "failed" not in e.data]
+    return [e for e in standing(events).events if e.type == f"{kind}.finished" and "failed" not in e.data]
 
 
 def in_flight(events: Sequence[Event]) -> set[str]:
     """Where an effect was begun that must not be repeated, and nobody knows how it ended."""
-    begun = {e.path: e for e in events if e.type == "tool.started"}
+    begun = {e.path: e for e in standing(events).events if e.type == "tool.started"}
     for event in finished(events, "tool"):
         begun.pop(event.path, None)
     return {path for path, e in begun.items() if "write" in e.data["effects"] and not e.data["idempotent"]}
@@ -200,7 +206,9 @@ def check_whole(case: Case, expected: Mapping[str, Any]) -> None:
     events = case.events()
     for kind in ("model", "tool"):
         assert max(Counter(e.path for e in finished(events, kind)).values()) == 1
-    ends = Counter(e.path for e in events if e.type == "task.finished" and e.data.get("final"))
+    ends = Counter(
+        e.path for e in standing(events).events if e.type == "task.finished" and e.data.get("final")
+    )
     assert max(ends.values()) == 1
     taken = Counter((e.path, e.data["signal"]) for e in events if e.type == "wait.finished")
     assert taken == {("signed/wait", "signed-1"): 1, ("signed#2/wait", "signed-2"): 1}
@@ -255,6 +263,36 @@ def test_killed_at_writes_of_a_journal_on_postgresql(workers, expected, postgres
         return kill_at(case, expected, point=point)
 
     assert sum(workers.each(range(1, 2 * expected["writes"], 1 if EVERY else 5), kill)) > 20
+
+
+@pytest.mark.parametrize("kept", ["sqlite", "postgresql"])
+def test_a_fork_that_is_killed_while_it_is_made_and_run(workers, tmp_path: Path, kept, request):
+    url = request.getfixturevalue("postgres_url") if kept == "postgresql" else ""
+    whole = Case(workers, tmp_path / "origin", url=url)
+    whole.finish()
+    before = whole.events()
+
+    def fork(name: str) -> Case:
+        case = Case(workers, tmp_path / name, f"r-{name}", url, origin=whole.run, at="letter")
+        shutil.copytree(whole.home, case.home, dirs_exist_ok=True)
+        (case.home / "log").unlink()
+        return case
+
+    uninterrupted = fork("whole")
+    expected = uninterrupted.finish()
+    assert expected["outputs"] == whole.answer()["outputs"]
+    log = uninterrupted.log()
+    expected["effects"] = [where for what, where in log if what == "effect"]
+    assert len(expected["effects"]) == 2, "the letter is sent again, and nothing else"
+    assert len(log) == 2 + 3, "the clerk and the editor are asked again, and nobody else"
+
+    def kill(point: int) -> bool:
+        return kill_at(fork(str(point)), expected, point=point)
+
+    step = 1 if EVERY else 7 if url else 3
+    points = range(0, 2 * expected["writes"], step)
+    assert sum(workers.each(points, kill)) > len(points) - 3
+    assert whole.events() == before, "the origin is as it was"
 
 
 @pytest.mark.parametrize("kept", ["sqlite", "postgresql"])

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +190,9 @@ class Dying:
     def begin(self, run: str, crew: str, seg: str) -> Lease:
         return self._write(lambda: self._journal.begin(run, crew, seg))
 
+    def fork(self, origin: str, seq: int, run: str, crew: str, seg: str) -> Lease:
+        return self._write(lambda: self._journal.fork(origin, seq, run, crew, seg))
+
     def take(self, run: str, seg: str) -> Lease:
         return self._write(lambda: self._journal.take(run, seg))
 
@@ -225,13 +229,18 @@ def decide(journal: Journal, run: str, log: Log) -> None:
 
 
 async def carry_on(job: dict[str, Any], journal: Dying) -> Result:
-    """Begin the run or go on with it, and decide, until it ends."""
+    """Begin the run, or a fork of another, or go on with it, and decide, until it ends."""
     run, log = job["run"], Log(Path(job["home"]) / "log")
     options = Options(journal=journal, environ={}, run_id=run)
     for _ in range(9):
         crew = make_crew(log, job.get("pace", 0))
-        begun = any(journal.events(run))
-        result = await (crew.resume(run, options) if begun else crew.run({"topic": "seas"}, options))
+        begun = any(event.run == run for event in journal.events(run))
+        if begun:
+            result = await crew.resume(run, options)
+        elif origin := job.get("origin"):
+            result = await crew.fork(origin, job["at"], options=replace(options, repeat_effects=True))
+        else:
+            result = await crew.run({"topic": "seas"}, options)
         if result.status != "paused":
             return result
         decide(journal, run, log)

@@ -86,6 +86,12 @@ def default_embedder(
     if setting:
         folder = Path(setting).expanduser()
         is_name = "/" in setting and setting[0] not in "/.~" and not folder.exists()
+        if is_name and named is None:
+            raise InputError(
+                f"{SETTING} is '{setting}', which is no folder here. Crews and crewkit memory take models "
+                "by name; in code of your own give one: SemanticMemory(…, embedder=…), with crewkit.models.embedding."
+                f"ModelEmbedder('{setting}', environ=os.environ)."
+            )
         return named(setting) if named and is_name else embedder_in(folder)
     found = installed_embedder(home)
     if found is None:

@@ -23,13 +23,13 @@ AT_ONCE = 100
 class ModelEmbedder:
     """An embedding model by litellm's name for it, for example `openai/text-embedding-3-small`."""
 
-    def __init__(self, name: str, *, environ: Mapping[str, str], timeout: float = 30.0) -> None:
+    def __init__(self, name: str, *, environ: Mapping[str, str], timeout: float = 10.0) -> None:
         """Describe the embedder; nothing is asked before the first text.
 
         Args:
             name: As litellm writes it.
             environ: Where the key and base URL are looked up.
-            timeout: Seconds for one request.
+            timeout: Seconds for one request, and one more for each text in it. A recall waits for one text only.
 
         Raises:
             DefinitionError: There is no such provider, or no key for it.
@@ -59,7 +59,8 @@ class ModelEmbedder:
         rows: list[list[float]] = []
         for start in range(0, len(texts), AT_ONCE):
             some = [text or " " for text in texts[start : start + AT_ONCE]]  # providers refuse an empty one
-            rows += embed_texts(self.id, some, self._way.base, self._way.key, self._timeout)
+            timeout = self._timeout + len(some)
+            rows += embed_texts(self.id, some, self._way.base, self._way.key, timeout)
         vectors = np.array(rows, np.float32).reshape(len(texts), -1)
         self._dimension = vectors.shape[1] if len(texts) else self._dimension
         return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

@@ -76,6 +76,8 @@ def test_the_setting_names_the_embedder(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(InputError, match="no embedding model"):
         default_embedder()
     assert default_embedder(environ={"CREWKIT_EMBEDDER": "none"}) is None
+    with pytest.raises(InputError, match=r"no folder here.*ModelEmbedder\('openai/small'"):
+        default_embedder(environ={"CREWKIT_EMBEDDER": "openai/small"})
 
 
 def test_without_a_model_people_are_told_how_to_get_one() -> None:

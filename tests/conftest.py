@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from crewkit.core.events import Draft, Event
 from crewkit.crew.options import Options
@@ -23,6 +24,9 @@ from crewkit.testing.postgres import PostgresServer
 
 MakeOptions = Callable[..., Options]
 Decide = Callable[..., list[str]]
+
+settings.register_profile("crewkit", deadline=None)  # a busy machine must fail no test
+settings.load_profile("crewkit")
 
 
 @pytest.fixture(scope="session")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from crewkit.crew.conversation import Conversation
     from crewkit.crew.crew import Crew, Input
     from crewkit.crew.options import Options
+    from crewkit.crew.planner import Planner
     from crewkit.crew.resolve import Priority, Resolution, Resolve
     from crewkit.crew.result import Report, Result
     from crewkit.crew.task import Task, any_of
@@ -78,6 +79,7 @@ _ROOMS = {
     "Notifier": "notify.base",
     "Options": "crew.options",
     "Pending": "journal.read",
+    "Planner": "crew.planner",
     "Priority": "crew.resolve",
     "Receipt": "agents.receipts",
     "Record": "memory.base",
@@ -139,6 +141,7 @@ __all__ = [
     "Notifier",
     "Options",
     "Pending",
+    "Planner",
     "Priority",
     "Receipt",
     "Record",

@@ -122,10 +122,29 @@ def _limit(event: Event, indent: int) -> Lines:
     yield from labelled("limit", limit_of(event.data), indent, "yellow")
 
 
+def _planned(event: Event, indent: int) -> Lines:
+    """Show a plan: its tasks, who does each, and after what."""
+    data = event.data
+    tasks = [as_data(each) for each in data.get("tasks") or ()]
+    kept = f"; kept: {', '.join(map(str, data['kept']))}" if data.get("kept") else ""
+    yield from labelled("planned", f"{count(len(tasks), 'task')} by {data.get('by')}{kept}", indent, "bold")
+    for task in tasks:
+        after = f"  after {', '.join(map(str, task['needs']))}" if task.get("needs") else ""
+        yield Line([(f"{task.get('name')}  ", ""), (f"{task.get('agent')}{after}", "dim")], indent + 1)
+
+
+def _plan_failed(event: Event, indent: int) -> Lines:
+    failed = "; ".join(f"{name}: {why}" for name, why in as_data(event.data.get("failed")).items())
+    kept = f" Kept: {', '.join(map(str, event.data['kept']))}." if event.data.get("kept") else ""
+    yield from labelled("planned anew", f"{failed}{kept}", indent, "yellow")
+
+
 _SAYINGS: Mapping[str, Callable[[Event, int], Lines]] = {
     "guardrail.checked": _guardrail,
     "condition.checked": _condition,
     "conflict.resolved": _conflict,
+    "plan.proposed": _planned,
+    "plan.failed": _plan_failed,
     "wait.started": _wait_started,
     "wait.finished": _wait_finished,
     "wait.refused": _wait_refused,

@@ -96,6 +96,8 @@ def worker(node: Node) -> str:
         return f"waits {wait.title}"
     if any(child.newest("conflict.resolved") for child in node.children):
         return "by rule"
+    if any(below.kind == "proposal" for child in node.children for below in child.children):
+        return "a plan"
     if any(event.data.get("to") == "everyone" for event in sent(node)):
         return "a conversation"
     called = next((tool for step in steps if (tool := step.data("tool.started").get("tool"))), None)

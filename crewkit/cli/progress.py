@@ -439,6 +439,16 @@ def _told(data: Data) -> list[Span] | None:
     return [said] if said else None
 
 
+def _planned(data: Data) -> list[Span]:
+    tasks = [_object(each) for each in data.get("tasks") or ()]
+    said = ", ".join(f"{task.get('name')} ({task.get('agent')})" for task in tasks)
+    return [(f"planned by {data.get('by')}: ", "cyan"), (one_line(said, 300), "")]
+
+
+def _plan_failed(data: Data) -> list[Span]:
+    return [(f"is planned anew: {one_line(str(data.get('why', '')), 300)}", "yellow")]
+
+
 def _message(data: Data) -> list[Span] | None:
     if data.get("kind") not in ("message", "handoff", "failure") or "at" not in _object(data.get("data")):
         return None  # a task's, or between colleagues
@@ -452,6 +462,8 @@ _SAYINGS: Mapping[str, Callable[[Data], list[Span] | None]] = {
     "guardrail.checked": _guardrail,
     "iteration.started": _again,
     "message.recorded": _message,
+    "plan.proposed": _planned,
+    "plan.failed": _plan_failed,
     "conflict.resolved": _conflict,
     "wait.finished": _waited,
     "wait.refused": _refused,

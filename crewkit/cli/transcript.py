@@ -149,11 +149,19 @@ class Transcript:
                 while said and said[0].seq < child.first.seq:  # what it did not accept
                     yield from self._bus(said.pop(0), indent)
             yield from self._child(child, indent)
+        if node.kind == "proposal":
+            yield from self._planned(node, indent)
         for thread in self._threads.get(node.path, ()):
             yield Line([(f"thread {thread.path}", "bold")], indent)
             yield from self._others(thread, indent + 1)
         for event in said:
             yield from self._bus(event, indent)
+
+    def _planned(self, node: Node, indent: int) -> Iterator[Line]:
+        """Show a plan as it stands."""
+        for event in node.events:
+            if event.type == "plan.proposed":
+                yield from (line for line in happened(event, indent) if isinstance(line, Line))
 
     def _children(self, node: Node, indent: int) -> Iterator[Line]:
         items = [child for child in node.children if is_item(child.path)]
@@ -176,6 +184,9 @@ class Transcript:
                 yield from self._done(child, indent + 1)
             case "fallback":
                 yield from self._fallback(child, indent)
+            case "proposal":
+                yield Line([(f"plan {child.path.rpartition(':')[2].partition('/')[0]}", "bold")], indent)
+                yield from self._done(child, indent + 1)
             case "turn":
                 yield from self._turn(child, indent)
             case "summary":

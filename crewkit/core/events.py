@@ -5,7 +5,7 @@ does not know; a key that does not apply is left out):
 
 | type | path | data |
 |---|---|---|
-| `run.started` | | `crew` (name), `target` (how to load it again, or null), `queue` (of the workers that it was handed over to), `inputs`, `events` {external event that is waited for: JSON Schema of its data, or null}, `models` {task: name}, `definitions` {task: {part: hash}}, `tasks` [{name, needs, any_of [[task]], when, until, for_each, agent, kind: agent/function/crew/wait/conversation/conflict, on_failure}], `limits`, `given` (the caps that came with the run, not the crew), `agents` [{role, goal, model, tools}], `crewkit` (version), `cwd` |
+| `run.started` | | `crew` (name), `target` (how to load it again, or null), `queue` (of the workers that it was handed over to), `inputs`, `events` {external event that is waited for: JSON Schema of its data, or null}, `models` {task: name}, `definitions` {task: {part: hash}}, `tasks` [{name, needs, any_of [[task]], when, until, for_each, agent, kind: agent/function/crew/wait/conversation/conflict/plan, on_failure}], `limits`, `given` (the caps that came with the run, not the crew), `agents` [{role, goal, model, tools}], `crewkit` (version), `cwd` |
 | `run.resumed` | | `pid`, `host`, `changed` {task: what of it}, `forgets` [path] (what was recorded there before counts no longer), `repeats` [call] (effects that may happen again by that), `limits`, `queue` (of the worker that does it); where they changed `models`, `definitions`, `tasks`, `agents`, as in `run.started` |
 | `run.forked` | | The first of a fork's own events: `origin` (run), `at` [path], `forgets` [path], `by`, `edits` [what was changed], `pid`, `host`, `inputs`, `limits`, `changed`; what changed of `run.started` as in `run.resumed` |
 | `run.paused` | | `reason`: approval, wait, pause, interrupted, error (no worker could go on); `why` (one sentence), `approvals` [id], `waits` [id], `by` (who asked for a pause); `until` (RFC 3339: when it can go on by itself); `seen` (`seq` up to which it had read what others appended); `seconds` (active, of this segment) |
@@ -31,6 +31,8 @@ does not know; a key that does not apply is left out):
 | `guardrail.checked` | …/guardrail:{on}:i | `guardrail`, `on`: input, arguments, results, messages, output, memory; `verdict`, `why` |
 | `condition.checked` | task/when, task#n/until | `condition` (its text, or the function's name), `verdict`: allow, deny, and of `until` also revise, ask; `why`, `values` {what it looked at: what stood there} |
 | `conflict.resolved` | task#n/resolved | `rule` (that decided), `chosen` (task whose result counts), `why`, `about` (the field that had to be the same), `parties` [{task, agent, value, evidence, label}], `tried` [{rule, why}] (rules that did not decide). Where results contradict each other |
+| `plan.proposed` | task/plan:n/proposal | `by` (role), `tasks` [{name, description, expected_output, agent, needs, tools}], `kept` [task of an earlier plan whose result stands], `why` (a new one). Checked, and approved where that is asked for |
+| `plan.failed` | task/plan:n/closed | `kept` [task], `failed` {task: why}, `why`. Another plan follows |
 | `wait.started` | task#n/wait | `id`, `for`: event, time; `event` (name), `deadline` (when it gives up) or `until` (when it goes on) |
 | `wait.finished` | same | `id`, `outcome`: arrived, due, deadline; `signal` (id of the event), `by`, `output` |
 | `wait.refused` | same | `signal` (id of an event whose data is not what was promised), `by`, `why` |

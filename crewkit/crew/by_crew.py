@@ -36,13 +36,13 @@ async def by_crew(walk: Walk, job: Job, iteration: Iteration) -> Any:
             labels[name] = walk.source_label(job, source, iteration)
         else:
             inputs[name], labels[name] = declared.default, CREW
-    inner = walk.inside(job, iteration.path, crew, inputs, labels, _limits(walk, job, crew))
+    inner = walk.inside(job, iteration.path, crew, inputs, labels, limits_inside(walk, job, crew))
 
     async def run(_content: str) -> tuple[Any, Label]:
         outcomes = await inner.in_time()
         if inner.refused is not None:
             raise inner.refused
-        output = _output(crew, outcomes)
+        output = output_of(crew, outcomes)
         try:
             return job.output.dump(job.output.load(output)), join(map(inner.label, crew.plan.final))
         except WrongAnswer as error:
@@ -56,7 +56,7 @@ async def by_crew(walk: Walk, job: Job, iteration: Iteration) -> Any:
     return await accept(walk, job, iteration, await give(walk, job, iteration, said, run))
 
 
-def _limits(walk: Walk, job: Job, crew: Crew) -> Limits:
+def limits_inside(walk: Walk, job: Job, crew: Crew) -> Limits:
     """Return the limits of the crew inside: what it leaves out is the outer crew's; depth never grows.
 
     Raises:
@@ -73,7 +73,7 @@ def _limits(walk: Walk, job: Job, crew: Crew) -> Limits:
     return replace(limits, depth=int(min(caps)) if caps else None)
 
 
-def _output(crew: Crew, outcomes: Mapping[str, Outcome]) -> Any:
+def output_of(crew: Crew, outcomes: Mapping[str, Outcome]) -> Any:
     """Return what the crew came to; raise what kept it from that."""
     waits = [
         Waiting(each.approvals, waits=each.waits, until=each.until, why=each.why)

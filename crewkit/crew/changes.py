@@ -11,6 +11,7 @@ from crewkit.core.events import Event, defined
 from crewkit.crew.compile import Job, Plan
 from crewkit.crew.definition import Parts, asks_for, in_words
 from crewkit.crew.options import Changed
+from crewkit.crew.several import agents_in, functions_in
 from crewkit.errors import InputError, ReplayError
 from crewkit.journal.forget import covers, standing
 from crewkit.tools.tool import Tool
@@ -229,6 +230,10 @@ def _repeated(plan: Plan, stands: Iterable[Event], forgets: Sequence[str]) -> It
 
 def _silent(job: Job, tool: str) -> bool:
     """Say whether a task makes a call with declared effects without a person being asked."""
+    if agents := agents_in(job.task):
+        scopes = [agent.scope for agent in agents if agent.scope is not None]
+        grants = [grant for scope in scopes if (grant := scope.grant(tool)) is not None]
+        return any(grant.approval == "never" for grant in grants) or tool in functions_in(job.task)
     if job.kind != "agent":
         return isinstance(job.task.do, Tool)
     grant = job.scope.grant(tool)
@@ -241,8 +246,9 @@ def find(plan: Plan, path: str) -> Job | None:
 
     job: Job | None = None
     for name in defined(path).split("/"):
-        job = plan.jobs.get(name)
-        if job is None:
-            return None
+        inside = plan.jobs.get(name)
+        if inside is None:
+            return job if job is not None and job.kind == "plan" else None
+        job = inside
         plan = job.task.do.plan if isinstance(job.task.do, Crew) else plan
     return job

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from crewkit.crew.crew import Crew, Input
     from crewkit.crew.task import Task
 
-JobKind = Literal["agent", "function", "crew", "wait", "conversation", "conflict"]
+JobKind = Literal["agent", "function", "crew", "wait", "conversation", "conflict", "plan"]
 
 _INPUT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PLACEHOLDER = re.compile(r"\{\{(?P<literal>[A-Za-z_][A-Za-z0-9_]*)\}\}|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)\}")

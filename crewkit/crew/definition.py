@@ -99,6 +99,8 @@ def _worker_parts(job: Job, plan: Plan) -> Iterator[tuple[str, str]]:
             yield from _crew_parts(job)
         case "conversation":
             yield from _conversation_parts(job)
+        case "plan":
+            yield from _plan_parts(job)
         case "conflict":
             yield from _conflict_parts(job)
         case "wait":
@@ -181,6 +183,15 @@ def _conversation_parts(job: Job) -> Iterator[tuple[str, str]]:
         yield "until.conversation", code_hash(conversation.until)
     if spec := job.task.model:
         yield "model", _model(spec)
+
+
+def _plan_parts(job: Job) -> Iterator[tuple[str, str]]:
+    planner: Any = job.task.do
+    yield "plan", fingerprint(planner.says, planner.question)
+    yield "prompt.description", fingerprint(job.task.description)
+    yield "prompt.expected_output", fingerprint(job.task.expected_output)
+    for agent in (*planner.agents, planner.who):
+        yield from _member_parts(agent)
 
 
 def _member_parts(agent: Agent) -> Iterator[tuple[str, str]]:

@@ -18,6 +18,7 @@ from crewkit.crew.crew import Crew
 from crewkit.crew.history import beginning, capped
 from crewkit.crew.opened import Opened
 from crewkit.crew.options import Options
+from crewkit.crew.planned import planned_after
 from crewkit.crew.prepare import check_inputs
 from crewkit.crew.result import Result
 from crewkit.crew.run import Turn, carry_on, models_for, told
@@ -77,7 +78,14 @@ _TELLING = (
         "approval.requested",
         "approval.decided",
     ),
-    *("guardrail.checked", "condition.checked", "inbox.read", "wait.started", "wait.finished"),
+    *(
+        "guardrail.checked",
+        "condition.checked",
+        "inbox.read",
+        "wait.started",
+        "wait.finished",
+        "plan.proposed",
+    ),
 )
 """Types of events that tell where a run can be forked, and what that means: half of all, without the long ones."""
 
@@ -126,7 +134,7 @@ async def _make(
     said = message(edit)
     step = _said(origin, counted, place) if edit else None
     place = step.path if step else place
-    marks = [place, *dependents(crew.plan, place)] if place else []
+    marks = [place, *dependents(crew.plan, place), *planned_after(counted, place)] if place else []
     for path in _seeing(crew.plan, changed):
         marks += [path, *dependents(crew.plan, path)]
     if not marks:
@@ -225,7 +233,8 @@ def _sees(job: Job, changed: set[str]) -> bool:
         return True
     if job.kind == "crew":
         return False
-    return job.kind == "agent" or any(source in changed or not source for source in job.arguments.values())
+    told = job.kind in ("agent", "conversation", "plan", "conflict")
+    return told or any(source in changed or not source for source in job.arguments.values())
 
 
 # Editing

@@ -5,6 +5,7 @@ from __future__ import annotations
 from crewkit.crew.compile import Job, Plan
 from crewkit.crew.conversation import Conversation
 from crewkit.crew.crew import Crew
+from crewkit.crew.planner import Planner
 from crewkit.crew.resolve import Resolve
 from crewkit.crew.routes import told
 
@@ -33,6 +34,8 @@ def worker(job: Job) -> str:
         return f"crew {job.task.do.name}"
     if isinstance(job.task.do, Conversation):
         return f"conversation of {job.task.do.says}"
+    if isinstance(job.task.do, Planner):
+        return job.task.do.says
     if isinstance(job.task.do, Resolve):
         return f"one of them counts: {job.task.do.says}"
     if job.kind == "wait":

@@ -56,7 +56,7 @@ class Session:
     ) -> None:
         self.run = run
         self.services = services
-        self.models = models
+        self.models = dict(models)
         """Path of an agent's task to its model; `@role` to that of a colleague or coordinator who has one."""
         self.inputs = inputs
         self.ledger = ledger or Ledger()

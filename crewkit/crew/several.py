@@ -15,6 +15,7 @@ from crewkit.crew.bind import bind_parameters, known_names
 from crewkit.crew.conversation import SAID, TEXT, Conversation, name_of, rounds_of
 from crewkit.crew.each import NAME
 from crewkit.crew.iteration import ITEM
+from crewkit.crew.planner import Planner
 from crewkit.crew.resolve import Resolution, Resolve
 from crewkit.errors import DefinitionError
 from crewkit.tools.tool import Tool
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from crewkit.crew.task import Task
 
 
-Several = Resolve | Conversation
+Several = Resolve | Conversation | Planner
 """What stands in a task's `do` where several have a part in it."""
 
 
@@ -35,6 +36,8 @@ def agents_in(task: Task[Any]) -> tuple[Agent, ...]:
         return (task.do.judge,) if task.do.judge else ()
     if isinstance(task.do, Conversation):
         return task.do.agents
+    if isinstance(task.do, Planner):
+        return (*task.do.agents, task.do.who)
     return ()
 
 
@@ -48,6 +51,8 @@ def done_by_several(
     """
     if isinstance(do, Conversation):
         return conversing(task, do, joins, crew, inputs)
+    if isinstance(do, Planner):
+        return planning(task, joins, crew)
     if task.for_each is not None:
         raise DefinitionError(
             f"Task '{task.name}': a conflict is not resolved for each of a list. Leave out for_each."
@@ -58,6 +63,8 @@ def done_by_several(
 def turns(job: Job, crew: Crew) -> float | None:
     """Return how often an agent is at work in one iteration of a task at most; `None`: no cap."""
     conversation = job.task.do
+    if isinstance(conversation, Planner):
+        return (conversation.tasks + 1) * (conversation.replans + 1)
     if not isinstance(conversation, Conversation):
         return 1
     rounds = rounds_of(conversation, job.task.limits, crew.limits, crew.limits.over(CREW_LIMITS))
@@ -66,6 +73,13 @@ def turns(job: Job, crew: Crew) -> float | None:
     agents = sum(isinstance(member, Agent) for member in conversation.members)
     asides = agents if conversation.speaker == "by hand" else int(isinstance(conversation.speaker, Agent))
     return rounds * (1 + asides) + agents + (conversation.closing is not None)
+
+
+def functions_in(task: Task[Any]) -> tuple[str, ...]:
+    """Return the names of the functions that have a part in a task, and ask nobody before they are called."""
+    if not isinstance(task.do, Conversation):
+        return ()
+    return tuple(name_of(each) for each in task.do.members if not isinstance(each, Agent))
 
 
 def reach(task: Task[Any], crew: Crew) -> tuple[tuple[Tool, ...], Scope]:
@@ -116,6 +130,27 @@ def conversing(
     job = Job(task, "conversation", joins, task.context_names(), None, "", tools, scope, output, {})
     arguments_of(job, inputs)
     return job
+
+
+def planning(task: Task[Any], joins: tuple[Need, ...], crew: Crew) -> Job:
+    """Return the job of a task that is done by a plan.
+
+    Raises:
+        DefinitionError: It has no goal, or is done for each of a list.
+    """
+    from crewkit.crew.compile import Job
+
+    where = f"Task '{task.name}'"
+    output = Output(task.output_type, where)
+    _ = output.schema
+    if not task.description.strip():
+        raise DefinitionError(f"{where} has no description. Say what its plan is to reach.")
+    if task.for_each is not None:
+        raise DefinitionError(
+            f"{where}: a plan is not made for each of a list. Put it into a crew: do=Crew([…])."
+        )
+    tools, scope = reach(task, crew)
+    return Job(task, "plan", joins, task.context_names(), None, "", tools, scope, output, {})
 
 
 def arguments_of(job: Job, inputs: Iterable[str]) -> dict[str, dict[str, str]]:

@@ -26,6 +26,7 @@ from crewkit.tools.tool import Tool, as_tools
 if TYPE_CHECKING:
     from crewkit.crew.conversation import Conversation
     from crewkit.crew.crew import Crew
+    from crewkit.crew.planner import Planner
     from crewkit.crew.resolve import Resolve
 
 T = TypeVar("T", default=str)
@@ -113,9 +114,11 @@ class Task(Generic[T]):
     """Narrows what the agent may do in this task."""
     model: ModelSpec = None
     """Goes before the agent's."""
-    do: Callable[..., Awaitable[T]] | Callable[..., T] | Tool | Crew | Conversation | Resolve | None = None
-    """Who does it where that is not one agent: a plain function, a tool, a crew, a `Conversation(…)`; or
-    `Resolve(…)`, which says whose result counts of those that it needs."""
+    do: (
+        Callable[..., Awaitable[T]] | Callable[..., T] | Tool | Crew | Conversation | Planner | Resolve | None
+    ) = None
+    """Who does it where that is not one agent: a plain function, a tool, a crew, a `Conversation(…)`, a
+    `Planner(…)`; or `Resolve(…)`, which says whose result counts of those that it needs."""
     wait_for: WaitFor | None = None
     """Instead of being done by anyone, the task waits: for an external event (`wait_for="contract_signed"`; its data is
     the output), for so long (a `timedelta`), or until a time (a `datetime`, or a function that returns one)."""

@@ -25,6 +25,7 @@ from crewkit.crew.by_agent import by_agent
 from crewkit.crew.by_conversation import by_conversation
 from crewkit.crew.by_crew import by_crew
 from crewkit.crew.by_function import by_function
+from crewkit.crew.by_plan import by_plan
 from crewkit.crew.by_rule import by_rule
 from crewkit.crew.by_wait import by_wait
 from crewkit.crew.check import Check, decide
@@ -370,6 +371,8 @@ class Walk:
                 return await by_wait(self, job, iteration)
             case "conversation":
                 return await by_conversation(self, job, iteration)
+            case "plan":
+                return await by_plan(self, job, iteration)
             case "conflict":
                 return await by_rule(self, job, iteration)
 
@@ -533,6 +536,14 @@ class Walk:
         """Return the model of an agent's task."""
         return self._session.models[defined(path)]
 
+    def lend(self, path: str, model: Model) -> None:
+        """Say which model a task uses that no definition names: a model planned it."""
+        self._session.models.setdefault(defined(path), model)
+
+    def outcomes_inside(self, at: str) -> Mapping[str, Outcome]:
+        """Return what became so far of the tasks of a crew inside a task."""
+        return self._inner[at]._schedule.outcomes
+
     def summariser(self, path: str) -> Model | None:
         """Return the model that summarises the long conversation of a task; `None` where none does."""
         return self._session.models.get(f"{defined(path)}@summary")
@@ -602,7 +613,8 @@ class Walk:
         job = self.plan.jobs.get(name)
         if job is None:
             return
-        own = job.kind != "crew" and call.agent in self.plan.agents
+        inside = job.kind == "crew" or (job.kind == "plan" and "/" in call.task[len(self._prefix) :])
+        own = not inside and call.agent in self.plan.agents
         call.on(self.task_meter(job), *([self.agent_meter(self.plan.agents[call.agent])] if own else []))
 
 

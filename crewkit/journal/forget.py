@@ -16,7 +16,18 @@ from crewkit.core.events import Event
 
 _ITEM = re.compile(r"\[(?=\d+\](?:[/#]|$))")
 
-_ORDER = {"when": 0, "inbox": 0, "offer": 0, "recall": 0, "summary": 0, "model": 1, "ask": 3, "until": 3}
+_ORDER = {
+    "when": 0,
+    "inbox": 0,
+    "offer": 0,
+    "recall": 0,
+    "summary": 0,
+    "model": 1,
+    "ask": 3,
+    "until": 3,
+    "closed": 3,
+    "proposal": 0,
+}
 """What comes after what beside each other. The rest stands between: the tasks of a crew, turns by their numbers, the
 calls of a turn, which are made at once, and guardrails, one after the other."""
 
@@ -168,4 +179,5 @@ def rank(segment: str) -> tuple[int, int]:
     if segment.isdigit():
         return 2, int(segment)
     kind, _, number = segment.partition(":")
-    return _ORDER.get(kind, 2), int(number) + 1 if kind == "guardrail" and number.isdigit() else 0
+    counted = kind in ("guardrail", "plan") and number.isdigit()
+    return _ORDER.get(kind, 2), int(number) + 1 if counted else 0

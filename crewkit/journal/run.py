@@ -700,7 +700,7 @@ class Run:
                     index.settled.add(event.path)
             case "guardrail.checked" | "condition.checked" | "memory.recalled" | "task.escalated":
                 index.verdicts[event.path] = data
-            case "conflict.resolved":
+            case "conflict.resolved" | "plan.proposed" | "plan.failed":
                 index.verdicts[event.path] = data
             case _:
                 pass

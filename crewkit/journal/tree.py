@@ -142,7 +142,7 @@ def _node(nodes: dict[str, Node], path: str) -> Node:
 def _kind(path: str) -> str:
     segment = path.rpartition("/")[2]
     head, numbered, _ = segment.partition(":")
-    if head in ("model", "tool", "recall", "summary", "ask", "inbox", "offer", "wait"):
+    if head in ("model", "tool", "recall", "summary", "ask", "inbox", "offer", "wait", "proposal"):
         return head
     if head == "fallback":
         return "fallback" if numbered else "tool"

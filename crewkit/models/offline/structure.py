@@ -266,6 +266,8 @@ class Filler:
             rows = [_as_row(s) for s in self.relevant if s.passage.row is None or s.passage.row.text]
             told = sum((name_stems(leaf) or ("",))[-1] in _TELLING for leaf in leaves)
             return rows[: self._count(part, len(rows))] if 2 * told >= len(leaves) else []
+        if _linked(rows):
+            return [row for row in rows if row.own.get("name")][: part.get("maxItems", self.most)]
         rows = [row for row in rows if not row.text or id(row) in self.said] or rows
         if any(s > 0 for s in self.scores.values()):
             strongest = max(self.scores.get(id(row), 0.0) for row in rows)
@@ -455,6 +457,13 @@ def _as_row(sentence: Sentence) -> Row:
     data: dict[str, Any] = {"text": sentence.text}
     data |= dict.fromkeys((n for n in SOURCE_NAMES if n != "title"), sentence.source)
     return Row(data, data, "", sentence.passage.source)
+
+
+def _linked(rows: list[Row]) -> bool:
+    """Say whether entries refer to each other by name: then they belong together, and are copied as they are."""
+    names = {str(row.own.get("name")) for row in rows if row.own.get("name")}
+    lists = (as_array(value) for row in rows for value in row.own.values())
+    return any(links and all(link in names for link in links) for links in lists)
 
 
 def _origin(row: Row) -> str:

@@ -9,8 +9,9 @@ from typing import Any
 from crewkit.agents.desk import Desk
 from crewkit.agents.output import WrongAnswer
 from crewkit.agents.receipts import wants_receipts
+from crewkit.core.verdict import Ask
 from crewkit.errors import Denied
-from crewkit.journal.ask import Decision, Question, ask
+from crewkit.journal.ask import Decision, Question, ask, seconds
 from crewkit.models.base import Answer
 from crewkit.tools.guard import guard
 
@@ -53,7 +54,7 @@ async def judge_answer(desk: Desk, answer: Answer) -> Judged:
     data = desk.output.dump(value)
     problem = await _past_guardrails(desk, value, data)
     if not problem and desk.review:
-        decision = await _review(desk, data, desk.review, desk.conversation.path)
+        decision = await _review(desk, data, Ask(desk.review), desk.conversation.path)
         if not decision.approved:
             problem = f"A person read your answer and wants it changed: {decision.note or 'no reason given'}"
     return Judged(problem, data)
@@ -68,11 +69,12 @@ async def _past_guardrails(desk: Desk, value: Any, data: Any) -> str:
     return f"Your answer was not accepted: {seen.objection} Answer again, whole." if seen.objection else ""
 
 
-async def _asked(desk: Desk, data: Any, question: str, path: str) -> str:
-    decision = await _review(desk, data, question, path)
+async def _asked(desk: Desk, data: Any, wish: Ask, path: str) -> str:
+    decision = await _review(desk, data, wish, path)
     return "" if decision.approved else f"A person did not accept it: {decision.note}"
 
 
-async def _review(desk: Desk, data: Any, question: str, path: str) -> Decision:
-    about = {"output": data}
-    return await ask(desk.run, Question(path, "output", question, desk.task, desk.agent.role, about))
+async def _review(desk: Desk, data: Any, wish: Ask, path: str) -> Decision:
+    task, role, about = desk.task, desk.agent.role, {"output": data}
+    question = Question(path, "output", wish.question, task, role, about, expires=seconds(wish))
+    return await ask(desk.run, question)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from crewkit.agents.output import Output
 from crewkit.errors import DefinitionError, did_you_mean
-from crewkit.tools.tool import ToolContext
+from crewkit.tools.tool import Tool, ToolContext
 
 if TYPE_CHECKING:
     from crewkit.crew.crew import Crew, Input
@@ -41,6 +41,8 @@ def bind_function(
         )
     output = Output(hints["return"] if task.output_type is str else task.output_type, where)
     _ = output.schema
+    if isinstance(task.do, Tool) and (fallback := task.do.fallback) is not None:
+        bind_parameters(fallback.function, f"{where}: the fallback", known)
     return arguments, output
 
 

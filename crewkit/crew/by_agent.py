@@ -26,7 +26,7 @@ from crewkit.crew.guarded import guardrails_of
 from crewkit.crew.iteration import Iteration
 from crewkit.crew.ladder import climb, entered, person, told
 from crewkit.errors import Denied, LimitExceeded, ModelError, RunError
-from crewkit.journal.ask import Question, ask
+from crewkit.journal.ask import Question, ask, seconds
 from crewkit.models.base import Model
 from crewkit.models.tokens import TokenCounter
 from crewkit.tools.gateway import Gateway
@@ -172,8 +172,10 @@ class Worker:
         walk, task, role = self.walk, self.task, self.agent.role
         guardrails = guardrails_of(walk, self.job, self.agent).messages
 
-        async def asked(question: str, at: str) -> str:
-            decision = await ask(walk.run, Question(at, "output", question, task, role, {"output": text}))
+        async def asked(wish: Ask, at: str) -> str:
+            about = {"output": text}
+            question = Question(at, "output", wish.question, task, role, about, expires=seconds(wish))
+            decision = await ask(walk.run, question)
             return "" if decision.approved else f"A person said no. {decision.note}".strip()
 
         context = walk.context(path, task, role, UNKNOWN)

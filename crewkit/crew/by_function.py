@@ -1,14 +1,17 @@
-"""A task done by a plain function or a tool: one call, as a step."""
+"""A task done by a plain function or a tool: one call, as a step, taken care of as the tool says."""
 
 from __future__ import annotations
 
 import inspect
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from crewkit.agents.prompt import inline
 from crewkit.core.label import Label, join
 from crewkit.core.messages import canonical, fingerprint
+from crewkit.crew.care import guard_tool, plain, with_care
 from crewkit.crew.check import brief
 from crewkit.crew.compile import Job
 from crewkit.crew.exchange import accept, give
@@ -16,7 +19,6 @@ from crewkit.crew.iteration import ITEM, META, NAMES, PREVIOUS, Iteration
 from crewkit.errors import CrewkitError, Denied, RunError, ToolError
 from crewkit.journal.ask import Question, ask
 from crewkit.journal.run import LostOutcome, UnknownOutcome
-from crewkit.resilience.retry import Retry, retrying
 from crewkit.tools.call import invoke, raised_at
 from crewkit.tools.tool import UNDECLARED, Tool, ToolContext
 
@@ -28,54 +30,111 @@ Data = dict[str, Any]
 
 async def by_function(walk: Walk, job: Job, iteration: Iteration) -> Any:
     """Let a function do a task; return the output as JSON data."""
-    tool = job.task.do if isinstance(job.task.do, Tool) else None
-    repeatable = bool(tool and (tool.reads_only or tool.idempotent))
-    name = tool.name if tool else getattr(job.task.do, "__name__", job.name)
     at = f"{iteration.path}/1/tool:0"
-    sources = _sources(job, iteration)
-    shown = {parameter: _said(walk, job, source) for parameter, source in sources.items() if source}
-    mark = fingerprint(name, canonical(shown))
-    intent: Data = {
-        "tool": name,
-        "arguments": shown,
-        "effects": list(tool.effects if tool else UNDECLARED),
-        "idempotent": repeatable,
-        "key": walk.run.key(at, task=walk.path(job)),
-        "fingerprint": mark,
-    }
-
-    async def do(_attempt: int) -> Data:
-        begun = walk.run.clock.monotonic()
-        own = tool.label if tool else Label(sources=(f"function {name}",))
-        label = join([own, *(walk.source_label(job, source, iteration) for source in sources.values())])
-        arguments = {
-            parameter: walk.argument(job, source, at, iteration, label)
-            for parameter, source in sources.items()
-        }
-        ended = await retrying(
-            lambda: _call(walk, job, tool, name, arguments, repeatable=repeatable),
-            worth=lambda error: tool is not None and tool.may_pass(error.__cause__ or error),
-            retry=tool.retry if tool and repeatable else Retry(attempts=1),
-            told=lambda attempt, seconds, error: _again(walk, job, at, attempt, seconds, error),
-            clock=walk.run.clock,
-        )
-        seconds = round(walk.run.clock.monotonic() - begun, 4)
-        label = join([label, *(a.memory.label for a in arguments.values() if isinstance(a, ToolContext))])
-        return {"tool": name, **ended, "fingerprint": mark, "seconds": seconds, "label": label.to_data()}
+    do = job.task.do
+    tool = do if isinstance(do, Tool) else None
+    calling = _Calling(walk, job, iteration, tool, _sources(job, iteration))
 
     async def call(_content: str) -> tuple[Any, Label]:
-        effect = tool is not None and not repeatable and walk.run.begun(at, task=walk.path(job)) is None
-        # A place is waited for before the intent is recorded: waiting for one is no part of the effect.
-        async with walk.services.place(tool) if tool and effect else nullcontext():
-            finished = await once(walk, job, at, intent, do, repeatable=repeatable)
+        finished = await calling.finished(at)
         if "error" in finished:
             raise RunError(finished["error"]["message"])  # it ran to its end: only its result is lost
         return finished["output"], Label.from_data(finished.get("label"))
 
-    said = (
-        f"Call {name}({', '.join(f'{parameter}: {inline(source)}' for parameter, source in shown.items())})."
-    )
+    shown = ", ".join(f"{parameter}: {inline(source)}" for parameter, source in calling.shown.items())
+    said = f"Call {calling.name}({shown})."
     return await accept(walk, job, iteration, await give(walk, job, iteration, said, call))
+
+
+@dataclass(frozen=True)
+class _Calling:
+    """The call of a function that does a task."""
+
+    walk: Walk
+    job: Job
+    iteration: Iteration
+    tool: Tool | None
+    """`None`: it is a plain function."""
+    sources: dict[str, str]
+    """What fills its parameters."""
+
+    @property
+    def name(self) -> str:
+        """The function's name, for people."""
+        return self.tool.name if self.tool else getattr(self.job.task.do, "__name__", self.job.name)
+
+    @property
+    def repeatable(self) -> bool:
+        """It may be called again where nobody knows whether it was."""
+        return self.tool is not None and self.tool.repeatable
+
+    @property
+    def shown(self) -> Data:
+        """What fills the parameters, in words."""
+        return {name: _said(self.walk, self.job, source) for name, source in self.sources.items() if source}
+
+    async def finished(self, at: str) -> Data:
+        """Return what `tool.finished` says of the call at a path; where it failed, that of the tool's fallback."""
+        fallback = self.tool.fallback if self.tool else None
+        if fallback is None:
+            return await self._once(at)
+        if self.walk.run.begun(f"{at}/fallback", task=self.walk.path(self.job)) is None:
+            with suppress(ToolError):
+                return await self._once(at)
+        taken = inspect.signature(fallback.function).parameters
+        sources = {name: source for name, source in self.sources.items() if name in taken}
+        return await replace(self, tool=fallback, sources=sources).finished(f"{at}/fallback")
+
+    async def _once(self, at: str) -> Data:
+        walk, job, tool = self.walk, self.job, self.tool
+        mark = fingerprint(self.name, canonical(self.shown))
+        intent: Data = {
+            "tool": self.name,
+            "arguments": self.shown,
+            "effects": list(tool.effects if tool else UNDECLARED),
+            "idempotent": self.repeatable,
+            "key": walk.run.key(at, task=walk.path(job)),
+            "fingerprint": mark,
+        }
+        label = self._label
+        if tool is not None:
+            await guard_tool(walk, job, tool, "arguments", plain(self._arguments(at)), at, label)
+        effect = tool is not None and not self.repeatable and walk.run.begun(at, task=walk.path(job)) is None
+        # A place is waited for before the intent is recorded: waiting for one is no part of the effect.
+        async with walk.services.place(tool) if tool and effect else nullcontext():
+            do = partial(self._done, at, mark)
+            finished = await once(walk, job, at, intent, do, repeatable=self.repeatable)
+        if tool is not None and finished["outcome"] == "ok":
+            text = job.output.text(finished["output"])
+            await guard_tool(walk, job, tool, "results", text, at, Label.from_data(finished.get("label")))
+        return finished
+
+    async def _done(self, at: str, mark: str, _attempt: int) -> Data:
+        walk, job, tool = self.walk, self.job, self.tool
+        begun = walk.run.clock.monotonic()
+        arguments, label = self._arguments(at), self._label
+        make = partial(_call, walk, job, tool, self.name, arguments, repeatable=self.repeatable)
+        if tool is None:
+            ended = await make()
+            label = join([label, *(a.memory.label for a in arguments.values() if isinstance(a, ToolContext))])
+        else:
+            told = partial(_again, walk, job, at)
+            ended, label = await with_care(walk.services, tool, arguments, at, label, make, told)
+        seconds = round(walk.run.clock.monotonic() - begun, 4)
+        return {"tool": self.name, **ended, "fingerprint": mark, "seconds": seconds, "label": label.to_data()}
+
+    def _arguments(self, at: str) -> Data:
+        return {
+            name: self.walk.argument(self.job, source, at, self.iteration, self._label)
+            for name, source in self.sources.items()
+        }
+
+    @property
+    def _label(self) -> Label:
+        """The label of what goes into the call, and of the function."""
+        own = self.tool.label if self.tool else Label(sources=(f"function {self.name}",))
+        sources = self.sources.values()
+        return join([own, *(self.walk.source_label(self.job, each, self.iteration) for each in sources)])
 
 
 def _again(walk: Walk, job: Job, at: str, attempt: int, seconds: float, error: BaseException) -> None:

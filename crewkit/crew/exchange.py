@@ -10,6 +10,7 @@ from crewkit.agents.prompt import shorten
 from crewkit.coordinator.bus import assignment
 from crewkit.core.label import UNKNOWN, Label
 from crewkit.core.messages import Message
+from crewkit.core.verdict import Ask
 from crewkit.crew.compile import Job
 from crewkit.crew.guarded import guardrails_of
 from crewkit.crew.iteration import Iteration
@@ -23,7 +24,7 @@ from crewkit.errors import (
     RunError,
     ToolError,
 )
-from crewkit.journal.ask import Question, ask
+from crewkit.journal.ask import Question, ask, seconds
 from crewkit.tools.guard import guard
 
 if TYPE_CHECKING:
@@ -133,21 +134,24 @@ async def accept(walk: Walk, job: Job, iteration: Iteration, output: Any) -> Any
     guardrails = guardrails_of(walk, job, None)
     context = walk.context(path, iteration.task, job.worker, walk.label(job.place))
 
-    async def asked(question: str, at: str) -> str:
-        return await _review(walk, job, at, question, output)
+    async def asked(wish: Ask, at: str) -> str:
+        return await _review(walk, job, at, wish, output)
 
     seen = await guard(walk.run, guardrails.output, "output", job.output.load(output), context, asked)
     if seen.objection:
         raise Denied(f"The guardrail '{seen.by}' refused the result: {seen.objection}")
-    if job.task.question and (why := await _review(walk, job, path, job.task.question, output)):
+    if job.task.question and (why := await _review(walk, job, path, Ask(job.task.question), output)):
         raise Denied(why)
     return output
 
 
-async def _review(walk: Walk, job: Job, path: str, question: str, output: Any) -> str:
+async def _review(walk: Walk, job: Job, path: str, wish: Ask, output: Any) -> str:
     """Return why a person does not accept a result; empty where they do."""
-    asked = Question(path, "output", question, walk.path(job), job.worker, {"output": output})
-    decision = await ask(walk.run, asked)
+    about = {"output": output}
+    question = Question(
+        path, "output", wish.question, walk.path(job), job.worker, about, expires=seconds(wish)
+    )
+    decision = await ask(walk.run, question)
     if decision.approved:
         return ""
     return f"A person did not accept the result of '{job.name}': {decision.note or 'no reason given'}"

@@ -11,10 +11,11 @@ from crewkit.agents.agent import Agent
 from crewkit.core.guardrails import NONE, Guardrail, Guardrails, as_guardrails
 from crewkit.core.label import UNKNOWN
 from crewkit.core.messages import canonical, fingerprint
+from crewkit.core.verdict import Ask
 from crewkit.crew.bind import bind_parameters, known_names
 from crewkit.crew.each import NAME
 from crewkit.errors import DefinitionError, Denied, ToolError
-from crewkit.journal.ask import Question, ask
+from crewkit.journal.ask import Question, ask, seconds
 from crewkit.memory.base import Record
 from crewkit.tools.guard import guard
 from crewkit.tools.tool import Tool, ToolContext
@@ -72,9 +73,10 @@ async def _admit(
 ) -> None:
     context = walk.context(f"{task}/0" if task else "0", task, agent, UNKNOWN)
 
-    async def asked(question: str, path: str) -> str:
+    async def asked(wish: Ask, path: str) -> str:
         about = {"output": shown}
-        decision = await ask(walk.run, Question(path, "output", question, task, agent, about))
+        question = Question(path, "output", wish.question, task, agent, about, expires=seconds(wish))
+        decision = await ask(walk.run, question)
         return "" if decision.approved else f"A person said no. {decision.note}".strip()
 
     seen = await guard(walk.run, guardrails, "input", value, context, asked)
@@ -89,8 +91,8 @@ def memory_guard(
     if not guardrails:
         return None
 
-    async def asked(question: str, _path: str) -> str:
-        return f"{question} (Nobody can be asked in the middle of a call.)"
+    async def asked(wish: Ask, _path: str) -> str:
+        return f"{wish.question} (Nobody can be asked in the middle of a call.)"
 
     async def check(records: Sequence[Record]) -> None:
         mark = fingerprint(*(record.id() for record in records), canonical([r.metadata for r in records]))

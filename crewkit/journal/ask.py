@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from crewkit.core.clock import timestamp
 from crewkit.core.messages import canonical, fingerprint
+from crewkit.core.verdict import Ask
 from crewkit.journal.run import Run, Waiting
 
 Data = dict[str, Any]
@@ -66,6 +67,11 @@ class Decision:
     approved: bool = False
     arguments: Data | None = None
     """What the person put in the place of the arguments that were asked about."""
+
+
+def seconds(asked: Ask) -> float:
+    """Return the seconds that a person has to decide on what a check or a guardrail asks."""
+    return EXPIRES if asked.expires is None else asked.expires
 
 
 async def ask(run: Run, question: Question, tell: Callable[[], Awaitable[Data]] | None = None) -> Decision:

@@ -10,7 +10,7 @@ from typing import Any
 from crewkit.core.label import PERSON, Label
 from crewkit.core.messages import ChatMessage, ToolCall, canonical, fingerprint
 from crewkit.core.verdict import Allow, Ask, Deny, Revise, Verdict
-from crewkit.journal.ask import EXPIRES, Decision, Question, ask
+from crewkit.journal.ask import Decision, Question, ask, seconds
 from crewkit.tools.arguments import InvalidArguments, convert_arguments, parse_arguments
 from crewkit.tools.call import invoke, unknown_tool
 from crewkit.tools.guard import guard
@@ -158,9 +158,9 @@ class Gateway(Running):
         path = f"{wanted.path}/edit:{edits}" if edits else wanted.path
         question = wanted.question
 
-        async def asked(text: str, _path: str) -> str:
+        async def asked(more: Ask, _path: str) -> str:
             nonlocal question
-            question = both(question, Ask(text))  # with all else that the person is asked of this call
+            question = both(question, more)  # with all else that the person is asked of this call
             return ""
 
         seen = await guard(
@@ -213,7 +213,7 @@ class Gateway(Running):
             about,
             {name: text for name, text in told.items() if text},
             attempt,
-            EXPIRES if asked.expires is None else asked.expires,
+            seconds(asked),
         )
 
         async def tell() -> Data:
@@ -247,8 +247,11 @@ class Gateway(Running):
         whole = finished.get("full") or message.content
         about = {"tool": wanted.tool.name, "output": whole}
 
-        async def asked(question: str, path: str) -> str:
-            decision = await ask(self.run, Question(path, "output", question, self.task, self.agent, about))
+        async def asked(wish: Ask, path: str) -> str:
+            question = Question(
+                path, "output", wish.question, self.task, self.agent, about, expires=seconds(wish)
+            )
+            decision = await ask(self.run, question)
             return "" if decision.approved else f"A person said no. {decision.note}"
 
         context = self._guarding(wanted, wanted.path)

@@ -17,8 +17,8 @@ from crewkit.tools.tool import ToolContext
 
 Data = dict[str, Any]
 
-Asked = Callable[[str, str], Awaitable[str]]
-"""Puts a question to a person; given it and the path of who has it. Returns their objection, empty for none."""
+Asked = Callable[[Ask, str], Awaitable[str]]
+"""Puts a question to a person; given it and the path of the guardrail that has it. Returns their objection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ async def guard(
             case "allow":
                 notes.append(why)
             case "ask":
-                if objection := await asked(why, path):
+                if objection := await asked(Ask(why, said.get("expires")), path):
                     return Seen(objection, by)
             case "revise":
                 return Seen(why or "no reason given", by)
@@ -74,11 +74,13 @@ async def _look(guardrail: Guardrail, point: Point, value: object, context: Tool
     """Return a guardrail's verdict as the journal keeps it."""
     verdict = await judge(guardrail, value, context)
     why = verdict.question if isinstance(verdict, Ask) else _reason(verdict)
+    expires = verdict.expires if isinstance(verdict, Ask) else None
     return {
         "guardrail": name_of(guardrail),
         "on": point,
         "verdict": type(verdict).__name__.lower(),
         "why": why,
+        **({} if expires is None else {"expires": expires}),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -142,14 +143,14 @@ class Services:
 
     # Answers
 
-    def key(self, tool: Tool, arguments: Data, context: ToolContext) -> str:
+    def key(self, tool: Tool, arguments: Data, context: ToolContext | None) -> str:
         """Return the key of a call's answer; empty where none is kept.
 
         It is made of the tool's definition, the arguments and, for a tool that sees its context, whose call it is.
         """
         if not tool.cache_ttl:
             return ""
-        whose = (context.task, context.agent) if tool.context else ()
+        whose = (context.task, context.agent) if tool.context and context else ()
         return fingerprint(tool.definition, canonical(arguments), *whose)
 
     def kept(self, key: str, ttl: float | None = None) -> tuple[Answer, float] | None:
@@ -175,7 +176,9 @@ class Services:
             elif event.type == "message.recorded" and data.get("role") == "tool":
                 texts[data["id"]] = data["content"]
             elif event.type == "tool.finished" and data.get("keeps"):
-                text = data.get("full") or texts.get(data["message"])
+                text = data.get("full") or texts.get(data.get("message", ""))
+                if "output" in data:  # of a task that the tool did
+                    text = json.dumps(data["output"])
                 if text is not None:
                     answer = Answer(event.path, text, Label.from_data(data.get("label")))
                     self._cache.put(data["keeps"], answer, datetime.fromisoformat(event.ts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from crewkit import (
 from crewkit.checks.guardrails import flag_instructions, on_topic
 from crewkit.core.label import unfenced
 from crewkit.models.scripted import ScriptedModel, call
+from crewkit.testing.clock import FakeClock
 
 
 def told(model: ScriptedModel) -> list[str]:
@@ -256,3 +258,27 @@ def test_a_guardrail_that_takes_what_is_not_there_is_a_mistake():
 
     with pytest.raises(DefinitionError, match=r"Task 't': guardrail: look.* takes 'budget'"):
         crew_of(ScriptedModel([]), task=[look])
+
+
+async def test_a_guardrail_says_how_long_a_person_has_to_decide(make_options, runs):
+    clock = FakeClock()
+
+    def odd(value: Any) -> Ask:
+        return Ask("Is it odd?", expires=60)
+
+    @tool(effects="external", guardrails=Guardrails(arguments=[odd]))
+    def send(text: str) -> str:
+        """Send."""
+        raise AssertionError("nobody allowed it")
+
+    model = ScriptedModel([call("send", text="a"), "Done."])
+    crew = Crew([Task("t", "Send.", agent=Agent("A", "Send.", tools=[send], model=model), guardrails=[odd])])
+    result = await crew.run({}, make_options(clock=clock))
+    clock.advance(61)
+    result = await crew.resume(result.run_id, make_options(clock=clock))
+    assert (result.status, len(result.approvals)) == ("paused", 1), (
+        "the call is refused, and the output asked about"
+    )
+    for event in runs.events(result.run_id, types=("approval.requested",)):
+        left = datetime.fromisoformat(event.data["expires"]) - datetime.fromisoformat(event.ts)
+        assert left <= timedelta(seconds=60)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import secrets
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +84,7 @@ def pause(*, run: str) -> None:
         found = journal.find(run)
         _refuse_ended(journal, found)
         try:
-            _hold(journal, found)
+            _append(journal, found, _paused)
         except RunBusy:
             signal(journal, found, "pause", who())
             say(f"Run {found} is told to pause. Watch it: crewkit show {found} --follow", err=True)
@@ -105,7 +107,7 @@ def cancel(*, run: str) -> None:
         found = journal.find(run)
         _refuse_ended(journal, found)
         try:
-            _end(journal, found)
+            _append(journal, found, _cancelled)
         except RunBusy:
             signal(journal, found, "cancel", who())
             say(f"Run {found} is told to stop. Watch it: crewkit show {found} --follow", err=True)
@@ -144,40 +146,29 @@ def _refuse_ended(journal: Journal, run: str) -> None:
         raise InputError(f"Run {run} is over: it is {status}. Read it: crewkit show {run}")
 
 
-def _hold(journal: Journal, run: str) -> None:
-    """Pause a run that nobody has in hand.
+def _append(journal: Journal, run: str, made: Callable[[Journal, str], Draft]) -> None:
+    """Take a run that nobody has in hand, and append how it stands from now on.
 
     Raises:
         RunBusy: A living process has it.
     """
     lease = journal.take(run, f"cli-{secrets.token_hex(4)}")
     try:
-        data = {"reason": "pause", "by": who(), "why": f"{who()} paused it.", "seen": journal.last(run)}
-        draft = stamped(Draft("run.paused", data=data, seg=lease.seg))
+        draft = stamped(replace(made(journal, run), seg=lease.seg))
         journal.append([Write(run, [draft], lease.epoch, durable=True)])
     finally:
         journal.release(lease)
 
 
-def _end(journal: Journal, run: str) -> None:
-    """Take a run that nobody has in hand, and end it.
+def _paused(journal: Journal, run: str) -> Draft:
+    data = {"reason": "pause", "by": who(), "why": f"{who()} paused it.", "seen": journal.last(run)}
+    return Draft("run.paused", data=data)
 
-    Raises:
-        RunBusy: A living process has it.
-    """
-    lease = journal.take(run, f"cli-{secrets.token_hex(4)}")
-    try:
-        events = list(journal.events(run))
-        data = {
-            "status": "cancelled",
-            "why": f"{who()} cancelled it.",
-            "output": None,
-            "report": _report(events),
-        }
-        draft = stamped(Draft("run.finished", data=data, seg=lease.seg))
-        journal.append([Write(run, [draft], lease.epoch, durable=True)])
-    finally:
-        journal.release(lease)
+
+def _cancelled(journal: Journal, run: str) -> Draft:
+    report = _report(list(journal.events(run)))
+    data = {"status": "cancelled", "why": f"{who()} cancelled it.", "output": None, "report": report}
+    return Draft("run.finished", data=data)
 
 
 def _report(events: list[Event]) -> dict[str, Any]:

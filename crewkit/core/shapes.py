@@ -45,9 +45,14 @@ _NEVER_NULL = frozenset(("role", "content", "tool_calls"))
 _OF_TYPE: dict[str, dict[str, Callable[[object], bool]]] = {"decision.made": {"chosen": _is_list_of_objects}}
 
 
+_NONE: dict[str, Callable[[object], bool]] = {}
+
+
 def readable(type: str, data: Data) -> Data:
     """Return an event's data without what has another shape than it has in every event of ours."""
-    odd = [name for name, value in data.items() if not _fits(type, name, value)]
+    of_type = _OF_TYPE.get(type, _NONE)
+    looked_at = [name for name in data if name in _SHAPES or name in of_type]
+    odd = [name for name in looked_at if not _fits(type, name, data[name])]
     return {name: value for name, value in data.items() if name not in odd} if odd else data
 
 

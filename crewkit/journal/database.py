@@ -45,6 +45,11 @@ _SCHEMAS = (
     ALTER TABLE runs ADD COLUMN queue TEXT NOT NULL DEFAULT '';
     CREATE INDEX runs_queue ON runs (queue) WHERE queue <> '' AND status = 'running';
     """,
+    # 4: the newest runs, and what was forked from a run.
+    """
+    CREATE INDEX runs_started ON runs (started);
+    CREATE INDEX runs_origin ON runs (origin) WHERE origin <> '';
+    """,
 )
 
 _UNWRITABLE = "it cannot be written. Give yourself the right to, or set CREWKIT_HOME to another folder."

@@ -69,6 +69,8 @@ _SCHEMAS = (
     SCHEMA,
     # 5: calls begun, for rates that hold across workers.
     places.SCHEMA,
+    # 6: what was forked from a run.
+    "CREATE INDEX runs_origin ON runs (origin) WHERE origin <> '';",
 )
 # `data` is text and not jsonb, which refuses NUL and half characters, and rewrites numbers and the order of keys.
 # `batch` is the transaction's own mark: it tells whether one whose commit was not answered happened.

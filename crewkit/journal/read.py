@@ -223,12 +223,19 @@ def _totals(events: Sequence[Event]) -> Totals:
     whole = Totals()
     spans: dict[tuple[str, str, str], tuple[float, float]] = {}
     for event in events:
-        if event.type not in ("approval.decided", "run.signal"):
-            span = (event.seg, event.task, event.agent)
-            first, last = spans.get(span, (event.t, event.t))
-            spans[span] = (min(first, event.t), max(last, event.t))
-        for part in _parts(whole, event.task, event.agent):
-            part.add(event)
+        task, agent, type, t = event.task, event.agent, event.type, event.t
+        parts = [whole]
+        if task:
+            parts.append(_part(whole.tasks, task))
+        if agent:
+            parts.append(_part(whole.agents, agent))
+        if type not in ("approval.decided", "run.signal"):
+            span = (event.seg, task, agent)
+            first, last = spans.get(span, (t, t))
+            spans[span] = (min(first, t), max(last, t))
+        if type in ("model.finished", "tool.finished"):
+            for part in parts:
+                part.add(event)
     _add_seconds(whole, spans)
     return whole
 
@@ -257,13 +264,10 @@ def _pending(event: Event) -> Pending:
     )
 
 
-def _parts(whole: Totals, task: str, agent: str) -> list[Totals]:
-    parts = [whole]
-    if task:
-        parts.append(whole.tasks.setdefault(task, Totals()))
-    if agent:
-        parts.append(whole.agents.setdefault(agent, Totals()))
-    return parts
+def _part(parts: dict[str, Totals], name: str) -> Totals:
+    if name not in parts:
+        parts[name] = Totals()
+    return parts[name]
 
 
 def _add_seconds(whole: Totals, spans: dict[tuple[str, str, str], tuple[float, float]]) -> None:

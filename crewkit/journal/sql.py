@@ -39,6 +39,8 @@ _LINE = (str, str, str, str, str, int, int, str, str, int, str, int, str)
 _TAIL = (str, int, int, str, str, str, str, int, int, str, int, str)
 """Types of what is read. SQLite keeps what it is given, and a flipped bit gives it something else."""
 
+_JSON = json.JSONDecoder(parse_constant=no_constant)
+
 _NEVER = "1970-01-01T00:00:00.000000Z"
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -183,7 +185,7 @@ class SqlJournal(ABC):
     def handed(self, queue: str) -> list[str]:
         """List the runs that were handed over to workers and that no process carries on, the oldest first."""
         rows = self._all(
-            f"SELECT run FROM runs WHERE queue = ? AND status = 'running' ORDER BY {self._born}",  # noqa: S608
+            f"SELECT run FROM runs WHERE queue <> '' AND queue = ? AND status = 'running' ORDER BY {self._born}",  # noqa: S608
             plain(queue),
         )
         held = self._held_of([run for (run,) in rows])
@@ -224,7 +226,9 @@ class SqlJournal(ABC):
 
         Called in the transaction that changes it: a fork locks its origin.
         """
-        rows = self._all("SELECT run, seq > origin_seq FROM runs WHERE origin = ? ORDER BY run", plain(run))
+        rows = self._all(
+            "SELECT run, seq > origin_seq FROM runs WHERE origin <> '' AND origin = ?", plain(run)
+        )
         begun = {fork for fork, own in rows if own}
         # Of a fork whose process died before its first event nobody knows.
         forks = sorted(begun | self._held_of([fork for fork, own in rows if not own]))
@@ -439,7 +443,7 @@ def _event(row: Row) -> Event:
             "A newer crewkit wrote it: upgrade this one."
         )
     try:
-        data = json.loads(text, parse_constant=no_constant)
+        data = _JSON.decode(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"event {seq} is not JSON: {error}") from error
     if type(data) is not dict:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,13 @@ from typing import Any
 import pytest
 
 from crewkit import Agent, Ask, Crew, Grant, Input, Options, Scope, Task, ToolContext, any_of, tool
-from crewkit.core.events import Draft, Event
 from crewkit.crew.result import Result
 from crewkit.errors import JournalError
-from crewkit.journal.base import Journal, Write
+from crewkit.journal.base import Journal
 from crewkit.journal.sqlite import SqliteJournal
 from crewkit.models.base import Request, request_fingerprint
 from crewkit.models.scripted import Line, ScriptedModel, call
+from tests.crew.dying import Dying, answer, open_questions
 
 RUN = "r-loops"
 
@@ -91,31 +90,10 @@ def joined(world: World) -> Any:
     return join
 
 
-class Dying(SqliteJournal):
-    def __init__(self, path: Path, left: int) -> None:
-        super().__init__(path)
-        self.left = left
-
-    def append(self, writes: Sequence[Write]) -> list[list[Event]]:
-        done: list[list[Event]] = []
-        for write in writes:
-            self.left -= len(write.drafts) if write.epoch is not None else 0
-            if self.left < 0:
-                raise JournalError("The power is out.")
-            done += super().append([write])
-        return done
-
-
 def decide(journal: Journal) -> None:
     """Refuse the first version, and accept the second."""
-    events = list(journal.events(RUN))
-    decided = {event.data["id"] for event in events if event.type == "approval.decided"}
-    for event in events:
-        if event.type == "approval.requested" and event.data["id"] not in decided:
-            decision = "approve" if "#2" in event.path else "deny"
-            data = {"id": event.data["id"], "decision": decision, "note": "more", "by": "a test"}
-            draft = Draft("approval.decided", event.path, data, event.task, key=f"decided:{data['id']}")
-            journal.append([Write(RUN, [draft], None)])
+    for question in open_questions(journal, RUN):
+        answer(journal, question, "approve" if "#2" in question.path else "deny", "more")
 
 
 async def to_the_end(journal: Journal, world: World) -> Result:

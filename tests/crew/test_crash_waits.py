@@ -3,7 +3,6 @@ no event is taken twice, no deadline moves."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -11,12 +10,12 @@ import pytest
 
 from crewkit import Crew, Options, Task, any_of, tool
 from crewkit.core.clock import SystemClock
-from crewkit.core.events import Draft, Event
 from crewkit.crew.result import Result
 from crewkit.errors import JournalError
-from crewkit.journal.base import Journal, Write
+from crewkit.journal.base import Journal
 from crewkit.journal.sqlite import SqliteJournal
 from crewkit.journal.tell import tell_event
+from tests.crew.dying import Dying, answer, open_questions
 
 RUN = "r-waits"
 
@@ -51,32 +50,12 @@ def finish(late: str | None, said: str | None) -> str:
     return f"{late} / {said}"
 
 
-class Dying(SqliteJournal):
-    def __init__(self, path: Path, left: int) -> None:
-        super().__init__(path)
-        self.left = left
-
-    def append(self, writes: Sequence[Write]) -> list[list[Event]]:
-        done: list[list[Event]] = []
-        for write in writes:
-            self.left -= len(write.drafts) if write.epoch is not None else 0
-            if self.left < 0:
-                raise JournalError("The power is out.")
-            done += super().append([write])
-        return done
-
-
 def outside(journal: Journal) -> None:
     """Say from outside what is not said yet: two readings, each once, and yes."""
     for value in (1, 2):
         tell_event(journal, RUN, "reading", value, "a test", id=f"reading-{value}")
-    events = list(journal.events(RUN))
-    decided = {event.data["id"] for event in events if event.type == "approval.decided"}
-    for event in events:
-        if event.type == "approval.requested" and event.data["id"] not in decided:
-            data = {"id": event.data["id"], "decision": "approve", "note": "", "by": "a test"}
-            draft = Draft("approval.decided", event.path, data, event.task, key=f"decided:{data['id']}")
-            journal.append([Write(RUN, [draft], None)])
+    for question in open_questions(journal, RUN):
+        answer(journal, question, "approve")
 
 
 async def to_the_end(journal: Journal, clock: Calendar) -> Result:

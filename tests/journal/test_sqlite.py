@@ -400,3 +400,24 @@ def test_others_decide_while_one_process_owns_the_run(path):
     assert sorted(event.data["id"] for event in events if event.type == "approval.decided") == list(
         range(100)
     )
+
+
+def test_what_is_asked_of_many_runs_has_an_index(path):
+    fill(path, 1)
+    db = sqlite3.connect(path)
+    asked: list[str] = []
+    with SqliteJournal(path) as journal:
+        journal._db._reader.set_trace_callback(asked.append)
+        journal.runs(limit=20)
+        journal.find("@last")
+        journal.due("2026-01-01T00:00:00.000000Z")
+        journal.handed("queue")
+        journal.info("r-1")
+        journal.fork("r-1", 1, "r-2", "c", "s")
+        with pytest.raises(InputError):
+            journal.remove("r-1")
+    assert len(asked) > 6
+    for query in asked:
+        for *_, step in db.execute(f"EXPLAIN QUERY PLAN {query}"):
+            assert "INDEX" in step or "KEY" in step, (query, step)
+    db.close()

@@ -65,6 +65,7 @@ COMMANDS: dict[str, dict[str, Entry]] = {
         "listen": Entry("listen", "Take events for waiting runs over signed HTTP."),
         "pause": Entry("tell", "Let a run finish what is under way, and pause it."),
         "cancel": Entry("tell", "End a run for good."),
+        "undo": Entry("undo", "Give a run up, and undo what it did."),
     },
     "Shell": {
         "completion": Entry("completion", "Print the shell's completion script."),

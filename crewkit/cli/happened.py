@@ -9,7 +9,7 @@ from crewkit.cli.progress import changes_of, forked_at, told, waits_for
 from crewkit.cli.text import count, duration, one_line
 from crewkit.core.clock import to_second
 from crewkit.core.events import Event
-from crewkit.core.text import compact
+from crewkit.core.text import call_text, compact
 
 Lines = Iterator[Line | Text]
 
@@ -110,6 +110,26 @@ def _written(event: Event, indent: int) -> Lines:
         yield from labelled("refused", f"{source}: {why}", indent, "yellow")
 
 
+def _undo_started(event: Event, indent: int) -> Lines:
+    data = event.data
+    if "scope" in data:
+        calls = count(len(data.get("calls") or ()), "effect")
+        yield from labelled("given up", f"{calls} to undo: {data.get('why')}", indent, "yellow")
+    else:
+        yield from labelled("undo", f"{call_text(str(data.get('tool')), data.get('arguments'))}", indent)
+
+
+def _undo_finished(event: Event, indent: int) -> Lines:
+    data = event.data
+    if "undone" in data:
+        for path, why in as_data(data.get("left")).items():
+            yield from labelled("not undone", f"{path}: {why}", indent, "red")
+    elif failed := as_data(data.get("failed")):
+        yield from labelled("undo", f"failed: {failed.get('message')}", indent, "red")
+    else:
+        yield from labelled("undone", f"by {data.get('tool')}", indent, "green")
+
+
 def _note(event: Event, indent: int) -> Lines:
     yield from labelled("note", str(event.data.get("text", "")), indent)
 
@@ -156,6 +176,8 @@ _SAYINGS: Mapping[str, Callable[[Event, int], Lines]] = {
     "breaker.changed": _breaker,
     "limit.exceeded": _limit,
     "round.closed": _limit,
+    "undo.started": _undo_started,
+    "undo.finished": _undo_finished,
     "note": _note,
 }
 
@@ -202,6 +224,12 @@ def of_the_run(event: Event) -> str:
             return f"{told(data)} by {data.get('by')}"
         case "run.finished":
             return f"finished: {data.get('status')}. {one_line(str(data.get('why') or ''))}"
+        case "undo.started" if "scope" in data:
+            calls = count(len(data.get("calls") or ()), "effect")
+            return f"given up: {calls} to undo. {one_line(str(data.get('why') or ''))}"
+        case "undo.finished" if "undone" in data:
+            left = "".join(f"; {path}: {why}" for path, why in as_data(data.get("left")).items())
+            return f"undone: {', '.join(as_data(data['undone'])) or 'nothing'}{left}"
         case "limit.exceeded":
             return f"limit reached: {limit_of(data)}"
         case "breaker.changed":

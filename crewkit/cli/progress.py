@@ -457,6 +457,20 @@ def _message(data: Data) -> list[Span] | None:
     return [(way, style), (one_line(str(data.get("content", "")), 200), "")]
 
 
+def _undone(data: Data) -> list[Span] | None:
+    if "of" not in data:
+        return None if "undone" in data else [("undo failed", "red")]
+    return [(f"undo of {data['of']}() by {data.get('tool')}()", ""), (" → ok", "green")]
+
+
+def _giving_up(data: Data) -> list[Span] | None:
+    return (
+        [(f"given up: {count(len(data.get('calls') or ()), 'effect')} to undo", "yellow")]
+        if "scope" in data
+        else None
+    )
+
+
 _SAYINGS: Mapping[str, Callable[[Data], list[Span] | None]] = {
     "model.finished": _model_failed,
     "guardrail.checked": _guardrail,
@@ -474,6 +488,8 @@ _SAYINGS: Mapping[str, Callable[[Data], list[Span] | None]] = {
     "approval.told": _told,
     "approval.decided": _decided,
     "note": _note,
+    "undo.started": _giving_up,
+    "undo.finished": _undone,
 }
 
 

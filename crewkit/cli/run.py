@@ -381,6 +381,8 @@ def _answer(result: Result, manner: Manner) -> None:
                     "skipped": dict(report.skipped),
                     "waiting": dict(report.waiting),
                     "capped": dict(report.capped),
+                    "undone": dict(report.undone),
+                    "left": dict(report.left),
                 },
                 "usage": dict(result.usage),
                 "approvals": list(result.approvals),
@@ -418,12 +420,16 @@ def _conclude(result: Result, progress: Progress, manner: Manner) -> None:
         ("-", "dim", report.skipped),
         ("?", "yellow", report.waiting),
         ("!", "yellow", report.capped),
+        ("↶", "green", {path: f"undone by {by}()" for path, by in report.undone.items()}),
+        ("!", "red", {path: f"not undone: {why}" for path, why in report.left.items()}),
     ):
         for task, why in tasks.items():
             say_spans([(f"  {mark} ", style), (task, "bold"), (f"  {one_line(why, 400)}", "")], err=True)
     if result.status == "paused":
         _print_what_is_missing(result)
-    elif result.status in ("limit", "failed"):
+    elif report.left:
+        say(f"  try again: crewkit undo {result.run_id}", style="dim", err=True)
+    elif result.status in ("limit", "failed") and not report.undone:
         raised = f" --{progress.limit} N" if result.status == "limit" and progress.limit in _CAPS else ""
         say(f"  go on: crewkit resume {result.run_id}{raised}", style="dim", err=True)
     _where(progress, result.run_id)

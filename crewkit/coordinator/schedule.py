@@ -31,6 +31,9 @@ class Outcome:
     until: str = ""
     """RFC 3339: from then on a waiting task can go on by itself. Empty: it cannot."""
 
+    over: bool = False
+    """It is never entered again, although it failed."""
+
     @property
     def serves(self) -> bool:
         """What depends on it can go on."""

@@ -96,6 +96,8 @@ class _Calling:
             "key": walk.run.key(at, task=walk.path(job)),
             "fingerprint": mark,
         }
+        if tool is not None and tool.undo is not None:
+            intent["given"] = plain(self._arguments(at))
         label = self._label
         if tool is not None:
             await guard_tool(walk, job, tool, "arguments", plain(self._arguments(at)), at, label)

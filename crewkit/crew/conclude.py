@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from crewkit.agents.output import WrongAnswer
 from crewkit.coordinator.schedule import Outcome
 from crewkit.crew.crew import Crew
+from crewkit.crew.given_up import undo_run
 from crewkit.crew.result import Report, Result, Status
 from crewkit.crew.session import Session
 from crewkit.crew.walk import Walk
 from crewkit.errors import Denied, LimitExceeded, ReplayError
-from crewkit.journal.run import Run
+from crewkit.journal.run import Run, Waiting
 
 Data = dict[str, Any]
 
 
 async def conclude(
-    crew: Crew, run: Run, walk: Walk, session: Session, outcomes: Mapping[str, Outcome], used: Data
+    crew: Crew,
+    run: Run,
+    walk: Walk,
+    session: Session,
+    outcomes: Mapping[str, Outcome],
+    used: Data,
+    given_up: Data | None = None,
 ) -> Result:
     """Record how this turn at the run ended, and return its result."""
     report = Report(
@@ -33,6 +41,18 @@ async def conclude(
     waits = tuple(dict.fromkeys(id for outcome in waiting for id in outcome.waits))
     approvals = tuple(dict.fromkeys(id for outcome in outcomes.values() for id in outcome.approvals))
     status, why = _status(crew, outcomes, session, walk.refused)
+    if given_up is not None:
+        status, why = given_up["status"], given_up["why"]
+    undone = None
+    if given_up is not None or status in ("failed", "denied") or (status == "cancelled" and session.undo):
+        try:
+            undone = await undo_run(walk, status, why)
+        except Waiting as waiting:
+            status, why = "paused", f"{why} A person must decide about undoing what it did."
+            approvals, until = (*approvals, *waiting.approvals), waiting.until
+    if undone is not None:
+        report = replace(report, undone=undone.undone, left=undone.left)
+        why = f"{why} {undone.said()}"
     result = Result(
         run.id, status, why, report, walk.outputs(), crew.plan.final, used, approvals, waits, until
     )
@@ -61,6 +81,7 @@ async def conclude(
                     if report.capped
                     else {}
                 ),
+                **({} if undone is None else undone.to_data()),
             },
             "usage": used,
         }

@@ -176,6 +176,22 @@ class Crew:
 
         return await resume(self, run, options)
 
+    async def undo(self, run: str, by: str = "Somebody", options: Options | None = None) -> Result:
+        """Give a run up for good, and undo what it did: the last effect first, as far as tools say how.
+
+        Args:
+            run: Its id, a unique prefix, or `@last`. However it stands, also completed.
+            by: Who gives it up.
+            options: As in `run`.
+
+        Raises:
+            InputError: There is no such run, it was not a run of this crew, or it is undone already.
+            RunBusy: Another process is at it.
+        """
+        from crewkit.crew.run import undo
+
+        return await undo(self, run, by, options)
+
     async def fork(
         self,
         run: str,

@@ -145,6 +145,7 @@ def _tools(tools: Sequence[Tool], scope: Scope | None) -> Iterator[tuple[str, st
         if scope is None or scope.grant(tool.name) is not None:
             yield f"tool.{tool.name}", tool.definition
             code = (tool.function, tool.guardrails, tool.fallback, tool.max_tokens, tool.trusted)
+            code += (tool.undo.function,) if tool.undo is not None else ()
             yield f"code.{tool.name}", code_hash(*code)
 
 

@@ -85,6 +85,7 @@ _TELLING = (
         "wait.started",
         "wait.finished",
         "plan.proposed",
+        "undo.started",
     ),
 )
 """Types of events that tell where a run can be forked, and what that means: half of all, without the long ones."""
@@ -124,6 +125,10 @@ async def _make(
     begun = beginning(origin, history)
     if begun["crew"] != crew.name:
         raise InputError(f"Run {origin} is a run of '{begun['crew']}', not of '{crew.name}'.")
+    if any(event.type == "undo.started" and event.data.get("scope") == "run" for event in history):
+        raise InputError(
+            f"Run {origin} was given up and undone: what it did does not stand. Start a new run."
+        )
     given = check_inputs(crew, {**begun["inputs"], **inputs})
     kept = {name: as_json(value, f"Input '{name}'") for name, value in given.items()}
     changed = {name for name, value in kept.items() if value != begun["inputs"].get(name)}

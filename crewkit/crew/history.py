@@ -66,6 +66,27 @@ def refuse_cancelled(id: str, history: Sequence[Event]) -> None:
         raise InputError(f"Run {id} was cancelled by {by}, and died before it heard of it. Start a new run.")
 
 
+def refuse_undone(id: str, history: Sequence[Event], *, again: bool = False) -> None:
+    """Refuse to carry on a run whose effects were undone.
+
+    Args:
+        id: The run.
+        history: Its events.
+        again: It is to be undone once more, for what could not be undone before.
+
+    Raises:
+        InputError: They were.
+    """
+    ended = ending(id, history)
+    report: Data = (ended or {}).get("report") or {}
+    if "undone" not in report or (again and report.get("left")):
+        return
+    raise InputError(
+        f"Run {id} was given up, and what it did was undone ({', '.join(report['undone']) or 'nothing'}). "
+        "Start a new run."
+    )
+
+
 def capped(history: Iterable[Event]) -> Limits:
     """Return the caps that were given with the run, a fork or a resume of it: they hold until another is given."""
     limits = Limits()

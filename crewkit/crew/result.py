@@ -25,6 +25,10 @@ class Report:
     """Task to what it waits for."""
     capped: Mapping[str, str] = field(default_factory=dict[str, str])
     """Task that completed although its `until` was not content, or without some of its items, to the reason."""
+    undone: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Of a run that was given up: path of a call to what undid it."""
+    left: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Of a run that was given up: path of a call that was not undone to why."""
 
 
 @dataclass(frozen=True)

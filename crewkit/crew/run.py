@@ -20,7 +20,8 @@ from crewkit.crew.changes import Settled, settle
 from crewkit.crew.conclude import conclude, recalled
 from crewkit.crew.crew import Crew
 from crewkit.crew.episode import Episodes
-from crewkit.crew.history import active_seconds, capped, ending, own, refuse_cancelled
+from crewkit.crew.given_up import AT
+from crewkit.crew.history import active_seconds, capped, ending, own, refuse_cancelled, refuse_undone
 from crewkit.crew.history import beginning as beginning_of
 from crewkit.crew.ledger import TYPES as USED
 from crewkit.crew.ledger import Ledger, SharedLedger
@@ -100,6 +101,7 @@ async def resume(crew: Crew, name: str, options: Options | None = None) -> Resul
         if begun["crew"] != crew.name:
             raise InputError(f"Run {id} is a run of '{begun['crew']}', not of '{crew.name}'.")
         refuse_cancelled(id, history)
+        refuse_undone(id, history)
         ended = ending(id, history)
         complete = ended is not None and ended["status"] == "completed"
         settled = Settled()
@@ -112,6 +114,21 @@ async def resume(crew: Crew, name: str, options: Options | None = None) -> Resul
         turn = await _go_on(crew, run, begun, opened, options, history, settled)
         result = await carry_on(turn)
     return await stay(crew, result, options)
+
+
+async def undo(crew: Crew, name: str, by: str, options: Options | None = None) -> Result:
+    """Give a run up and undo what it did; see `Crew.undo`."""
+    options = options or Options()
+    async with Opened(options) as opened:
+        id = await opened.call(opened.journal.find, name)
+        lease = await opened.take(id)
+        history = await opened.call(lambda: list(opened.journal.events(id)))
+        begun = beginning_of(id, history)
+        if begun["crew"] != crew.name:
+            raise InputError(f"Run {id} is a run of '{begun['crew']}', not of '{crew.name}'.")
+        refuse_undone(id, history, again=True)
+        turn = await _go_on(crew, opened.run(lease, history), begun, opened, options, history, Settled())
+        return await carry_on(turn, {"status": "cancelled", "why": f"{by} gave it up."})
 
 
 async def give_up(name: str, why: str, options: Options) -> None:
@@ -272,7 +289,7 @@ def set_out(turn: Turn, doing: Doing | None = None, only: str = "") -> tuple[Ses
     shared = doing or options.doing
     ledger = Ledger(mine, task=turn.task if shared else None)
     gate = _gate(turn, ledger) if shared else None
-    session = Session(run, options, turn.models, memory, turn.inputs, services, ledger, gate, only)
+    session = Session(run, crew, options, turn.models, memory, turn.inputs, services, ledger, gate, only)
     if memory.lasts:
         session.episodes = Episodes(memory, counted)
         run.listeners.append(session.episodes.see)
@@ -284,8 +301,14 @@ def set_out(turn: Turn, doing: Doing | None = None, only: str = "") -> tuple[Ses
     return session, Walk(session, crew, turn.inputs, limits=options.limits.over(crew.limits)), memory
 
 
-async def carry_on(turn: Turn) -> Result:
-    """Do what is left of a run, and return what became of it."""
+async def carry_on(turn: Turn, given_up: Data | None = None) -> Result:
+    """Do what is left of a run, and return what became of it.
+
+    Args:
+        turn: The run.
+        given_up: `status` and `why`, where nothing more is to be done but to undo what was.
+    """
+    given_up = turn.run.said(AT, task="") or given_up
     crew, run, options = turn.crew, turn.run, turn.options
     begun = run.clock.monotonic()
     session, walk, memory = set_out(turn)
@@ -295,7 +318,10 @@ async def carry_on(turn: Turn) -> Result:
     try:
         await run.commit(durable=True)  # the run has begun, whatever follows
         await memory.learn()
-        outcomes = await walk.through()
+        if given_up is not None:
+            outcomes = walk.recorded(standing(turn.history, turn.forgets).events)
+        else:
+            outcomes = await walk.through()
         watching.cancel()  # what comes from now on wakes the run when it has paused
         if session.telling:
             await session.telling.finish()
@@ -316,7 +342,7 @@ async def carry_on(turn: Turn) -> Result:
             await watching
     used = walk.meter.used() if options.doing is None else await _used(turn)
     used |= {"seconds": round(before + run.clock.monotonic() - begun, 3)}
-    return await conclude(crew, run, walk, session, outcomes, used)
+    return await conclude(crew, run, walk, session, outcomes, used, given_up)
 
 
 async def _used(turn: Turn) -> Data:
@@ -366,6 +392,7 @@ async def watch(session: Session, options: Options) -> None:
             run.arrived.clear()
             if cancel := next(run.outside.fresh("cancel"), None):
                 session.cancelled = f"{cancel.by or 'Somebody'} cancelled it."
+                session.undo = bool(cancel.data.get("undo"))
                 session.halt(session.cancelled)
             if pause := next(run.outside.fresh("pause"), None):
                 session.paused = pause.by or "Somebody"

@@ -10,6 +10,7 @@ from crewkit.coordinator.schedule import Outcome
 from crewkit.core.events import Event
 from crewkit.core.limits import Gate
 from crewkit.core.messages import Message
+from crewkit.crew.crew import Crew
 from crewkit.crew.episode import Episodes
 from crewkit.crew.ledger import Ledger
 from crewkit.crew.memory import RunMemory
@@ -45,6 +46,7 @@ class Session:
     def __init__(
         self,
         run: Run,
+        crew: Crew,
         options: Options,
         models: Mapping[str, Model],
         memory: RunMemory,
@@ -68,9 +70,13 @@ class Session:
         """The cap that ended the run, once one did."""
         self.cancelled = ""
         """Why the run was given up, once it was."""
+        self.undo = False
+        """What it did is to be undone then."""
         self.paused = ""
         """Who wants the run to pause, once somebody does."""
         self._doing = options.doing
+        self.crew = crew
+        """The run's, with all that is inside it."""
         self._schedules: list[Halting] = []
         self.only = only
         """The task that is to be done alone, where others carry on the rest."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import replace
 from functools import partial
@@ -16,7 +16,7 @@ from crewkit.checks.scope import Scope
 from crewkit.coordinator.bus import Bus
 from crewkit.coordinator.pool import Pool
 from crewkit.coordinator.schedule import Outcome, Schedule
-from crewkit.core.events import defined
+from crewkit.core.events import Event, defined
 from crewkit.core.guardrails import NONE, Guardrails, as_guardrails
 from crewkit.core.label import NOTHING, UNKNOWN, USER, Label, shown
 from crewkit.core.limits import AGENT_LIMITS, CREW_LIMITS, TASK_LIMITS, Charge, Limits, Meter
@@ -35,6 +35,7 @@ from crewkit.crew.crew import Crew
 from crewkit.crew.definition import digest
 from crewkit.crew.each import NAME
 from crewkit.crew.facts import facts
+from crewkit.crew.given_up import take_back
 from crewkit.crew.guarded import admit, admit_crew, guardrails_of, memory_guard
 from crewkit.crew.iteration import ITEM, META, PREVIOUS, REASON, Iteration
 from crewkit.crew.mapped import mapped
@@ -158,6 +159,15 @@ class Walk:
         outcomes = self._schedule.outcomes
         return {name: self.value(name) for name in self.plan.jobs if outcomes[name].status == "completed"}
 
+    def recorded(self, history: Iterable[Event]) -> Mapping[str, Outcome]:
+        """Take what became of the tasks from the journal, and do nothing more: the run is given up."""
+        last = {event.path: event.data for event in history if event.type == "task.finished"}
+        for name in self.plan.jobs:
+            data = last.get(self._prefix + name)
+            left = Outcome("skipped", why="The run was given up.")
+            self._schedule.outcomes[name] = _replayed(data) if data else left
+        return self._schedule.outcomes
+
     # One task
 
     async def _do(self, name: str) -> Outcome:
@@ -226,7 +236,7 @@ class Walk:
         if self.run.held:
             return Outcome("waiting", why=self.run.held)
         begun = self.run.clock.monotonic()
-        outcome = await self._attempt(job, path)
+        outcome = await self._tried(job, path)
         if outcome.status in ("completed", "failed"):
             seconds = self.run.clock.monotonic() - begun
             if self._session.episodes and job.kind == "agent":
@@ -236,6 +246,21 @@ class Walk:
                 await self._session.episodes.write(path, self.case(job), job, outcome, label=label, used=used)
             self._finish(job, path, outcome, seconds)
         return outcome
+
+    async def _tried(self, job: Job, path: str) -> Outcome:
+        """Do a task; where it failed and the run goes on without it, undo what was done for it."""
+        given_up = self.run.said(f"{path}/undo", task=path)
+        if given_up is None:
+            outcome = await self._attempt(job, path)
+        else:  # a process died, or a person was asked, in the middle of that
+            outcome = self._failed(job, RunError(given_up["why"]))
+        contained = job.task.on_failure != "fail" if job.item is None else job.task.min_success is not None
+        if outcome.status != "failed" or not contained or isinstance(outcome.error, LimitExceeded):
+            return outcome
+        try:
+            return await take_back(self, path, outcome)
+        except Waiting as waiting:
+            return Outcome("waiting", why=str(waiting), approvals=waiting.approvals, until=waiting.until)
 
     async def _attempt(self, job: Job, path: str) -> Outcome:
         """Do a task, or find that it is not to be done; turn whatever is its own trouble into an outcome."""
@@ -342,7 +367,7 @@ class Walk:
             data["usage"] = meter.used()
         answered = self.run.answered(path)
         data |= {name: answered[name] for name in ("model", "route") if answered.get(name)}
-        self.run.finish(path, data, agent=job.worker, final=outcome.serves)
+        self.run.finish(path, data, agent=job.worker, final=outcome.serves or outcome.over)
 
     def _skipped(self, name: str, why: str) -> Outcome:
         job, path = self.plan.jobs[name], self._prefix + name
@@ -386,6 +411,11 @@ class Walk:
     def services(self) -> Services:
         """What the tool calls of the run share."""
         return self._session.services
+
+    @property
+    def whole(self) -> Crew:
+        """The run's crew."""
+        return self._session.crew
 
     @property
     def bus(self) -> Bus:

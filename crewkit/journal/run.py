@@ -492,6 +492,12 @@ class Run:
         self.finished.pop(task, None)
         self._tasks.pop(task, None)
 
+    async def events(self, types: Sequence[str]) -> list[Event]:
+        """Return what the journal holds of these types, all that was recorded included."""
+        await self.commit()
+        read = lambda: list(self._writer.journal.events(self.id, types=types))  # noqa: E731
+        return await asyncio.wrap_future(self._writer.call(read))
+
     # Decisions and signals from elsewhere
 
     def ask(self, data: Data, path: str, *, task: str, agent: str, attempt: int) -> None:
@@ -663,7 +669,7 @@ class Run:
                     self._shared[event.path, event.attempt] = data
             case "approval.decided":
                 self._decisions.setdefault(str(data.get("id")), {**data, "ts": event.ts})
-            case _ if event.path and event.task not in self.finished:
+            case _ if event.path and (event.task not in self.finished or event.type.startswith("undo.")):
                 self._index_step(event, data)
             case _:
                 pass
@@ -684,21 +690,29 @@ class Run:
                 index.messages[data["id"]] = ChatMessage.from_data(data)
                 if summarised := data.get("compressed_from"):
                     index.summaries[event.path] = (data["id"], len(summarised))
-            case "model.started" | "tool.started":
+            case "model.started" | "tool.started" | "undo.started" if "scope" not in data:
                 index.attempts[event.path] = (event.attempt, data)
                 index.settled.discard(event.path)
             case "tool.finished" if data.get("late") and self._is_too_late(event, index):
                 pass
-            case "model.finished" | "tool.finished" | "iteration.finished" if "failed" not in data:
+            case "model.finished" | "tool.finished" | "undo.finished" | "iteration.finished" if (
+                "failed" not in data
+            ):
                 index.results[event.path] = data
             case "wait.started":
                 index.waits[event.path] = data
             case "wait.finished" | "inbox.read":
                 index.results[event.path] = data
-            case "tool.finished" if not data.get("lost"):
+            case "tool.finished" | "undo.finished" if not data.get("lost"):
                 if not index.attempts.get(event.path, (0, {}))[1].get("approval"):
                     index.settled.add(event.path)
-            case "guardrail.checked" | "condition.checked" | "memory.recalled" | "task.escalated":
+            case (
+                "guardrail.checked"
+                | "condition.checked"
+                | "memory.recalled"
+                | "task.escalated"
+                | "undo.started"
+            ):
                 index.verdicts[event.path] = data
             case "conflict.resolved" | "plan.proposed" | "plan.failed":
                 index.verdicts[event.path] = data

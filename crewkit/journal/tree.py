@@ -121,6 +121,8 @@ def tree(events: Iterable[Event], *, alive: bool = True) -> Node:
             questions[as_text(event.data, "id")] = path
         elif event.type == "approval.decided":
             path = path or questions.get(as_text(event.data, "id"), "")
+        elif event.type.startswith("undo.") and not event.task:
+            path = ""  # of the whole run
         node = _node(nodes, path.removesuffix("/0"))
         node.events.append(event)
         node.task = node.task or event.task
@@ -142,7 +144,7 @@ def _node(nodes: dict[str, Node], path: str) -> Node:
 def _kind(path: str) -> str:
     segment = path.rpartition("/")[2]
     head, numbered, _ = segment.partition(":")
-    if head in ("model", "tool", "recall", "summary", "ask", "inbox", "offer", "wait", "proposal"):
+    if head in ("model", "tool", "recall", "summary", "ask", "inbox", "offer", "wait", "undo", "proposal"):
         return head
     if head == "fallback":
         return "fallback" if numbered else "tool"
@@ -172,7 +174,7 @@ def _settle(node: Node, seg: str) -> None:
     match node.kind:
         case "run":
             _mark_paused(node)
-        case "model" | "tool" | "summary":
+        case "model" | "tool" | "summary" | "undo":
             _settle_step(node, seg)
         case "fallback":
             node.agent = as_text(node.data("agent.started"), "role") or node.agent
@@ -209,7 +211,14 @@ def _settle_step(node: Node, seg: str) -> None:
         node.status = waiting.status
     if node.kind == "summary" and not node.attempts:
         node.status = "completed"  # of sentences, without a model
-    types = ("tool.started", "tool.checked", "tool.finished", "model.finished", "model.started")
+    types = (
+        "tool.started",
+        "tool.checked",
+        "tool.finished",
+        "model.finished",
+        "model.started",
+        "undo.started",
+    )
     data = node.data(*types)
     node.title = as_text(data, "tool") or as_text(data, "model") or node.title
 

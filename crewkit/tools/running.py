@@ -232,6 +232,8 @@ class Running:
         details: Data = {"received": outcome.received, "selected": len(selected.text)}
         if selected.left_out:
             details |= {"full": whole, "pages": selected.pages, "allowance": tool.max_tokens}
+        if tool.undo is not None and outcome.outcome == "ok":
+            details["output"] = whole  # the message may say more than the result
         for name, value in (("error", outcome.error), ("keeps", ran.keeps), ("cached", ran.cached)):
             details |= {name: value} if value else {}
         text = selected.text

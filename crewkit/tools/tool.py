@@ -31,6 +31,7 @@ from crewkit.resilience.breaker import Breaker
 from crewkit.resilience.retry import Retry
 from crewkit.resilience.throttle import Rate
 from crewkit.tools.care import BREAKER, MAY_PASS, check_care
+from crewkit.tools.undo import as_undo, check_undo
 
 Effect = Literal["read", "write", "external", "financial"]
 
@@ -157,6 +158,11 @@ class Tool:
     preview: Callable[..., Any] | None = None
     """Called with the arguments before a person is asked: says what the call would do, and does nothing."""
 
+    undo: Tool | None = None
+    """Takes a call back, where what it was made for is given up. Its parameters are filled by name from the call's
+    arguments, its `result` and its idempotency `key`. `@tool(undo=…)` also takes a plain function, which has to be
+    idempotent: where a process died in the middle, it is called again."""
+
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise DefinitionError(
@@ -171,6 +177,7 @@ class Tool:
                 f"Use one or more of: {', '.join(get_args(Effect))}; 'read' where nothing changes."
             )
         check_care(self)
+        check_undo(self)
         self._check_control()
 
     def _check_control(self) -> None:
@@ -268,6 +275,7 @@ class ToolOptions(TypedDict, total=False):
     trusted: bool
     sensitive: bool
     preview: Callable[..., Any] | None
+    undo: Tool | Callable[..., Any] | None
 
 
 @overload
@@ -302,6 +310,10 @@ def tool(
 
         label = _label(function, name)
         described = describe(function, _where(function, label), names)
+        given = _given(label, options)
+        if given.get("undo") is not None:
+            like = {"effects": given["effects"]} | {n: given[n] for n in ("timeout", "retries") if n in given}
+            given["undo"] = as_undo(given["undo"], label, _where(function, label), names, like)
         return FunctionTool(
             name=label,
             description=described.description,
@@ -309,7 +321,7 @@ def tool(
             function=function,
             context=described.context,
             convert=described.convert,
-            **_given(label, options),
+            **given,
         )
 
     def decorate(function: Callable[P, R]) -> FunctionTool[P, R]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from crewkit.checks.scope import Scope
-from crewkit.checks.taint import controlled, unproven
+from crewkit.checks.taint import controlled, unfounded, unproven
 from crewkit.core.verdict import Allow, Ask, Deny, Verdict
 from crewkit.errors import ToolError
 from crewkit.tools.arguments import parse_arguments
@@ -84,6 +84,8 @@ def judge(scope: Scope, tool: Tool, arguments: Data, context: CallContext) -> Ve
         return Ask(question, grant.expires)
     if missing := unproven(tool, arguments, context.trusted):
         return Ask(f"{question} Not from a trusted text: {', '.join(missing)}.", grant.expires)
+    if unfounded(tool, arguments, context.trusted):
+        return Ask(f"{question} Nothing in it is from a trusted text.", grant.expires)
     if context.repeated and pays(tool):
         return Ask(f"{question} It was before, with {_control(tool, arguments)}.", grant.expires)
     return Allow()

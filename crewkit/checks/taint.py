@@ -56,6 +56,15 @@ def unproven(tool: Tool, arguments: Mapping[str, Any], texts: Sequence[str]) -> 
     ]
 
 
+def unfounded(tool: Tool, arguments: Mapping[str, Any], texts: Sequence[str]) -> bool:
+    """Say whether no control argument of a call stands in trusted texts, so that nobody asked for it: `delete_all()`.
+
+    Not so where the tool says that no argument decides where its effect lands.
+    """
+    proof = Proof(texts, _names(tool.parameters))
+    return tool.control != () and not any(map(proof.of, controlled(tool, arguments).values()))
+
+
 def controlled(tool: Tool, arguments: Mapping[str, Any]) -> Data:
     """Return the control arguments of a call: those that decide where its effect lands."""
     names = arguments if tool.control is None else tool.control

@@ -165,6 +165,26 @@ def test_the_example_in_the_documentation_holds():
     )
 
 
+@pytest.mark.parametrize(
+    ("call", "control", "asked"),
+    [
+        ({}, None, True),
+        ({"folder": "/"}, None, True),
+        ({"folder": "/home/ann"}, None, False),
+        ({"folder": "/home/bob"}, None, True),
+        ({}, ["folder"], True),
+        ({}, [], False),
+    ],
+)
+def test_a_call_that_no_text_can_ask_for_is_asked_about(call: Any, control: Any, asked: bool):
+    schema = {"type": "object", "properties": {"folder": {"type": "string", "default": "/"}}}
+    wipe = tool_from_schema("wipe", "Delete all.", schema, print, effects="write", control=control)
+    verdict = check_call(
+        Scope(Grant("wipe", "tainted")), wipe, call, CallContext(trusted=["Wipe /home/ann."])
+    )
+    assert isinstance(verdict, Ask if asked else Allow)
+
+
 def test_what_was_paid_before_is_asked_about():
     scope = Scope(Grant("pay", approval="tainted"))
     context = CallContext(trusted=["Pay ann 20 euro."], repeated=True)

@@ -28,8 +28,8 @@ _STDLIB = str(Path(os.__file__).resolve().parent) + os.sep
 def load(target: str, cwd: Path | None = None) -> Crew:
     """Return the crew that a target names.
 
-    The target's code is executed. Its folder (for a module: `cwd`) goes on `sys.path`, as Python does
-    with a script, so that modules beside it can be imported.
+    The target's code is executed. Its folder (for a module: `cwd`) goes on `sys.path`, behind the
+    standard library, so that modules beside it can be imported.
 
     Args:
         target: `path.py[:attr]`, `path.yaml`, `package.module[:attr]`, or a folder with a `crew.py` or `crew.yaml`.
@@ -166,8 +166,14 @@ def _package(folder: Path) -> str:
 
 
 def _on_path(folder: Path) -> None:
+    """Put a folder behind the standard library: a crew in `email.py` is not what others import as `email`."""
     if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+        behind = (
+            i
+            for i, path in enumerate(sys.path, 1)
+            if f"{path}{os.sep}".startswith(_STDLIB) and "-packages" not in path
+        )
+        sys.path.insert(max(behind, default=0), str(folder))
 
 
 def _free_name(stem: str) -> str:

@@ -22,7 +22,9 @@ LONG_INPUT = 60
 """Characters from which an input counts as a text to work on and not only as a value."""
 
 _SECTION = re.compile(
-    r"^## (Expected output|Inputs|Form of the answer|Result of \"[^\n]*\")[ \t]*$", re.MULTILINE
+    r"^## (Expected output|Inputs|Form of the answer|Who takes part|What was said|Your turn[^\n]*|Your part|"
+    r"Your last word|Result of \"[^\n]*\")[ \t]*$",
+    re.MULTILINE,
 )
 _RESULT = re.compile(r"\A\s*<result[^\n>]*>\n?|\n?</result>\s*\Z")
 _INPUT = re.compile(r"^- ([^\W\d]\w*): (.*)$")
@@ -206,6 +208,8 @@ def read_assignment(text: str) -> Assignment:
             inside = close if close >= 0 else mark.end()
             body = text[mark.end() : close] if close >= 0 else body
             upstream[title[len('Result of "') : -1]] = _RESULT.sub("", body)
+        elif title == "What was said":
+            upstream.setdefault("what was said", body.strip())
         elif title == "Expected output" and not expected:
             expected = body.strip()
         elif title == "Inputs" and not inputs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from collections.abc import Iterable, Iterator
 from datetime import date, time
 
@@ -32,6 +33,9 @@ _JOINT = re.compile(r"(?<=\d)T(?=\d\d:\d\d)")
 _BETWEEN = re.compile(r"[\s,]*(?:\b(?:at|on|from|starting|starts|begins)\b[\s,]*){0,2}", re.IGNORECASE)
 _VALUE = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.0+)?)?)?")
 _CLOCK = re.compile(r"(\d\d):(\d\d)(?::(\d\d))?")
+
+_APART = 40
+"""Characters within which a day and a time belong together."""
 
 Span = tuple[int, int]
 
@@ -66,8 +70,10 @@ class Moments:
         days, times = list(_days(text)), list(_times(text))
         self._days |= {day for _, day in days}
         self._times |= {moment for _, moment in times}
+        places = [begins for (begins, _), _ in times]
         for (day_begins, day_ends), day in days:
-            for (begins, ends), moment in times:
+            near = slice(bisect(places, day_begins - _APART), bisect(places, day_ends + _APART))
+            for (begins, ends), moment in times[near]:
                 gap = text[day_ends:begins] if day_ends <= begins else text[ends:day_begins]
                 if _BETWEEN.fullmatch(gap) and (day_ends <= begins or ends <= day_begins):
                     self._both.add((day, moment))

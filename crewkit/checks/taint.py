@@ -20,6 +20,11 @@ from crewkit.tools.tool import Tool
 
 Data = dict[str, Any]
 
+MOST_PLACES = 1_000
+"""Places in one text at which a value is looked at. Who hides it behind more of them is not believed."""
+LONGEST_WORD = 1_000
+"""Characters that are looked at on each side of it."""
+
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d\u201e«»\u2039\u203a"
 _EDGES = frozenset(f"{_QUOTES}()[]{{}}<>,;|*")
 _ENDS = frozenset(".!?:…")
@@ -226,7 +231,9 @@ def _forms(value: str) -> Iterable[str]:
 def _stands(value: str, text: str) -> bool:
     """Say whether a value stands in a text as a word of its own, not as a part of a longer one."""
     at = text.find(value)
-    while at >= 0:
+    for _ in range(MOST_PLACES):
+        if at < 0:
+            return False
         end = at + len(value)
         if _opens(text, at) and _closes(text, end) and _fills(text, at, end):
             return True
@@ -259,10 +266,12 @@ def _closes(text: str, end: int) -> bool:
 def _fills(text: str, at: int, end: int) -> bool:
     """Say whether a value is the whole of the path or the URL that it stands in: commas and brackets may be a part."""
     begins, ends = at, end
-    while begins and not text[begins - 1].isspace():
+    while begins and at - begins < LONGEST_WORD and not text[begins - 1].isspace():
         begins -= 1
-    while ends < len(text) and not text[ends].isspace():
+    while ends < len(text) and ends - end < LONGEST_WORD and not text[ends].isspace():
         ends += 1
+    if max(at - begins, ends - end) == LONGEST_WORD:
+        return False
     if "/" not in text[begins:ends]:
         return True
     before, after = text[begins:at], _POSSESSIVE.sub("", text[end:ends])

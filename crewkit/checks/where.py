@@ -13,7 +13,7 @@ from typing import Any, cast
 from crewkit.core.messages import canonical
 from crewkit.errors import DefinitionError, did_you_mean
 from crewkit.tools.arguments import told_problems
-from crewkit.tools.pattern import ecma
+from crewkit.tools.pattern import ecma, matches
 from crewkit.tools.validator import with_patterns
 
 Data = dict[str, Any]
@@ -212,5 +212,5 @@ def _whole(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[An
     """Return the rule that a pattern matches the whole of a text."""
     from jsonschema.exceptions import ValidationError
 
-    if not isinstance(value, str) or len(value) > LONGEST or not ecma(pattern).fullmatch(value):
+    if not isinstance(value, str) or len(value) > LONGEST or not matches(pattern, value, whole=True):
         yield ValidationError(f"{value!r:.100} is not, from its beginning to its end, {pattern!r}")

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
+SECONDS = 1.0
+"""For one match. A pattern that somebody else wrote may take for ever on a text that a model wrote."""
+
 _CLASSES = {"d": "0-9", "w": "A-Za-z0-9_"}
+
+
+def matches(pattern: str, text: str, *, whole: bool = False) -> bool:
+    """Say whether a pattern is found in a text, or is the whole of it.
+
+    Raises:
+        ValueError: Nobody can read the pattern.
+        TimeoutError: It takes too long. Neither answer would do: what is not to match must not get by either.
+    """
+    compiled = ecma(pattern)
+    return (compiled.fullmatch if whole else compiled.search)(text, timeout=SECONDS) is not None
 
 
 @lru_cache(maxsize=512)
@@ -17,16 +30,12 @@ def ecma(pattern: str) -> Any:
     Raises:
         ValueError: Nobody can read it.
     """
-    translated = "".join(_translated(pattern))
-    try:
-        return re.compile(translated)
-    except re.error as error:
-        import regex  # knows \p{…} and sets
+    import regex  # it can be stopped, and knows \p{…}
 
-        try:
-            return regex.compile(translated)
-        except regex.error:
-            raise ValueError(f"{pattern!r:.100} is no regular expression: {error}") from error
+    try:
+        return regex.compile("".join(_translated(pattern)))
+    except regex.error as error:
+        raise ValueError(f"{pattern!r:.100} is no regular expression: {error}") from error
 
 
 def _translated(pattern: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any, cast
 
-from crewkit.tools.pattern import ecma
+from crewkit.tools.pattern import matches
 
 
 def validator_kind(schema: Any) -> Any:
@@ -37,5 +37,5 @@ def _multiple(validator: Any, unit: Any, value: Any, schema: Any) -> Iterator[An
 def _pattern(validator: Any, pattern: str, value: Any, schema: Any) -> Iterator[Any]:
     from jsonschema.exceptions import ValidationError
 
-    if isinstance(value, str) and not ecma(pattern).search(value):
+    if isinstance(value, str) and not matches(pattern, value):
         yield ValidationError(f"{value!r:.100} does not match {pattern!r:.100}")

@@ -158,6 +158,21 @@ def test_a_value_that_does_not_stand_there_whole_is_not(value: Any, text: str):
     assert not Proof([text]).of(value)
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("a", "/" + "a," * 300_000),
+        ("a", "a" * 600_000),
+        ("2024-05-15 10:00", "2024-05-14 at 10:00 " * 30_000),
+        (100, "100x " * 100_000),
+        ("DE89370400440532013000", "DE89 3704 " * 60_000),
+    ],
+    ids=range(5),
+)
+def test_a_hostile_text_is_looked_through_in_time(value: Any, text: str):
+    assert not Proof([text]).of(value)
+
+
 @given(st.text(min_size=1, max_size=8), st.text(max_size=20))
 def test_a_word_of_its_own_is_proven_and_no_part_of_a_word_is(value: str, text: str):
     proof = Proof([f"{text} {value} {text}"])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crewkit import Allow, DefinitionError, Deny, Scope, Tool, check_call, tool_from_schema
+from crewkit import Allow, DefinitionError, Deny, Grant, Scope, Tool, check_call, tool_from_schema
 from crewkit.tools.pattern import ecma
 
 
@@ -199,6 +199,13 @@ def test_a_tool_without_a_description_is_described_by_its_name():
 def test_patterns_mean_what_the_standard_says(pattern: str, matches: list[str], fails: list[str]):
     assert all(ecma(pattern).search(text) for text in matches)
     assert not any(ecma(pattern).search(text) for text in fails)
+
+
+def test_a_pattern_that_takes_for_ever_refuses_and_lets_nothing_by():
+    endless, text = "^(a|a)*$", "a" * 60 + "!"
+    assert isinstance(verdict(tool_of(prop(type="string", pattern=endless)), {"a": text}), Deny)
+    scope = Scope(Grant("f", where={"properties": {"a": {"not": {"pattern": endless}}}}))
+    assert isinstance(check_call(scope, tool_of(prop(type="string")), {"a": text}), Deny)
 
 
 # Any schema, its arguments, and mutants of them

@@ -51,6 +51,15 @@ CREW = """
     inputs = {"seconds": Input(type=float, default=0.0)}
     crew = Crew([*wide, join, Task("sub", do=sub, needs=[join])], inputs=inputs, name="wide")
     effect = Crew([Task("lasting", do=lasting)], inputs=inputs, name="effect")
+    def twice(item: int) -> int:
+        return work(f"twice{item}", 0) and 2 * item
+
+    once = Crew([Task("twice", do=twice)], inputs={"item": Input(type=int)}, name="once")
+    rows = {"rows": Input(type=list[int], default=[1, 2, 3])}
+    mapped = Crew(
+        [Task("plain", do=twice, for_each="rows"), Task("crews", do=once, for_each="rows", concurrency=2)],
+        inputs=rows, name="mapped",
+    )
     asking = Crew([Task("lasting", do=lasting, human_input="Good?")], inputs=inputs, name="asking")
 """
 
@@ -98,6 +107,19 @@ def test_tasks_of_one_run_are_done_by_several_workers(many: Workers):
         f"{when}:{name}" for when in ("begin", "end") for name in ("a", "b", "c", "joined", "inside")
     )
     assert len({pid for word, pid in many.log() if word in ("begin:a", "begin:b", "begin:c")}) == 2
+
+
+def test_a_map_is_done_by_workers_each_item_once_and_in_its_order(many: Workers):
+    up(many, 2, "--concurrency", "2")
+    run = many.detach("crew.py:mapped")
+    many.until(lambda: status(many, run) == "completed")
+    assert many.events(run)[-1]["data"]["output"] == {"plain": [2, 4, 6], "crews": [2, 4, 6]}
+    assert sorted(word for word in words(many) if word.startswith("end:")) == sorted(
+        2 * [f"end:twice{i}" for i in (1, 2, 3)]
+    )
+    # A map of functions is one job, a crew in a map is walked and its tasks are jobs of their own.
+    taken = [s.get("task") for i in range(2) for s in many.said(f"w{i}", "taken")]
+    assert {"plain", "crews[0]/twice", "crews[1]/twice", "crews[2]/twice"} <= set(taken)
 
 
 def test_a_killed_worker_loses_no_run_and_doubles_no_effect(many: Workers):

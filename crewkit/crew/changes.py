@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from crewkit.coordinator.graph import dependents_of
-from crewkit.core.events import Event, defined
+from crewkit.core.events import Event, defined, enclosing
 from crewkit.crew.compile import Job, Plan
 from crewkit.crew.definition import Parts, asks_for, in_words
 from crewkit.crew.options import Changed
@@ -185,7 +185,11 @@ class _Entered:
 
     def unfinished(self, path: str) -> list[str]:
         """Return where a task was entered and can be entered again."""
-        return [] if self._within_done(path) else sorted(self._tasks.get(path, set()) - self._final)
+        if self._within_done(path):
+            return []
+        # An item that failed is over where its map is.
+        left = self._tasks.get(path, set()) - self._final
+        return sorted(task for task in left if enclosing(task) not in self._final)
 
     def done(self, path: str) -> bool:
         """Say whether a task, or one in which it lies, is never entered again."""

@@ -41,7 +41,9 @@ async def undo_run(walk: Walk, status: str, why: str) -> Undone | None:
 async def _undo(walk: Walk, under: str, told: Data, at: str, task: str) -> Undone | None:
     if not can_undo(walk.whole):
         return None
-    history = await walk.run.events((*TYPES, "undo.finished"))
+    found = await walk.run.events((*TYPES, "undo.finished"))
+    # What a fork shares is not its own doing: it stands for the run that did it.
+    history = [event for event in found if event.run == walk.run.id]
     # What was undone with a branch is not undone with the run once more.
     before = {
         path

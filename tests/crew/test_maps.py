@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from crewkit import (
     JournalError,
     Limits,
     Options,
+    ReplayError,
     Result,
     Scope,
     Task,
@@ -281,6 +282,51 @@ async def test_finished_items_leave_nothing_behind_but_their_output(make_options
     crew = Crew([Task("many", do=inner, for_each="rows")], inputs={"rows": Input(type=list[int])})
     assert (await crew.run({"rows": list(range(300))}, make_options())).ok
     assert held[280] <= held[20] + 20
+
+
+async def test_a_finished_map_that_changed_keeps_what_it_came_to_and_an_unfinished_one_stops_the_resume(
+    make_options, runs
+):
+    def crew(factor: int, *, broken: bool) -> Crew:
+        @tool(effects="read")
+        def grow(item: int) -> int:
+            """Grow."""
+            if item == 2:
+                raise ValueError("two")
+            return item * factor
+
+        @tool(effects="read")
+        def end(grown: list[int]) -> int:
+            """End."""
+            if broken:
+                raise ValueError("later")
+            return sum(grown)
+
+        grown = Task("grown", do=grow, for_each="rows", min_success=1 if broken else 0.1)
+        return Crew(
+            [grown, Task("end", do=end, needs=[grown])],
+            inputs={"rows": Input(type=list[int], default=[1, 2, 3])},
+        )
+
+    assert (await crew(1, broken=True).run({}, make_options(run_id=RUN))).status == "failed"
+    kept = await crew(5, broken=False).resume(RUN, make_options(changed="keep"))
+    assert (kept.status, kept.output) == ("completed", 4)
+    again = await crew(5, broken=False).resume(RUN, make_options(changed="rerun"))
+    assert (again.status, again.output) == ("completed", 20)
+
+    @tool(name="grade", effects="read")
+    def grade_otherwise(item: Paper) -> int:
+        """Grade a paper."""
+        return 7
+
+    await graded().run({"titles": ["a", ""]}, make_options(run_id="r-other"))
+    papers, grades, _ = graded().tasks
+    grades = replace(grades, do=grade_otherwise)
+    changed = Crew(
+        [papers, grades, Task("total", do=total, needs=[grades])], inputs={"titles": Input(type=list[str])}
+    )
+    with pytest.raises(ReplayError, match="grades: arguments, code of grade"):
+        await changed.resume("r-other", make_options())
 
 
 # Killed at every write

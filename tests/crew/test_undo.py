@@ -229,6 +229,15 @@ async def test_a_person_undoes_a_run_that_completed(make_options, runs):
     assert result.why.startswith("Ann gave it up. Undone: hotel/1/tool:0, car/1/tool:0, flight/1/tool:0.")
 
 
+async def test_a_fork_undoes_what_it_did_and_not_what_it_shares(make_options, runs):
+    world = World()
+    assert (await trip(world).run({}, make_options(run_id=RUN))).ok
+    world.broken.add("hotel")
+    forked = await trip(world).fork(RUN, "hotel", options=make_options(repeat_effects=True))
+    assert (forked.status, forked.report.undone, forked.report.left) == ("failed", {}, {})
+    assert sorted(world.booked.values()) == ["car", "flight", "hotel"]
+
+
 async def test_an_effect_that_may_have_happened_is_asked_about_and_never_undone_in_silence(
     make_options, decide, runs
 ):

@@ -22,14 +22,19 @@ Data = dict[str, Any]
 class CallContext:
     """What decides about a call besides the scope, the tool and the arguments."""
 
-    trusted: Sequence[str] = ()
-    """Texts that may be taken at their word: what the user and the crew's definition say."""
+    trusted: Sequence[str] | str = ()
+    """Texts that may be taken at their word: what the user and the crew's definition say. One text is a list of one."""
     calls: Mapping[str, int] = field(default_factory=dict[str, int])
     """How many calls were made before, by tool."""
     repeated: bool = False
     """A call of the same tool with the same control arguments was made before in this run."""
     cwd: Path | None = None
     """The folder that relative paths start from; the process's where left out."""
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """The trusted texts, as a list."""
+        return [self.trusted] if isinstance(self.trusted, str) else self.trusted
 
 
 def check_call(
@@ -82,9 +87,9 @@ def judge(scope: Scope, tool: Tool, arguments: Data, context: CallContext) -> Ve
     question = f"May '{tool.name}' ({effects}) be called?"
     if grant.approval != "tainted":
         return Ask(question, grant.expires)
-    if missing := unproven(tool, arguments, context.trusted):
+    if missing := unproven(tool, arguments, context.texts):
         return Ask(f"{question} Not from a trusted text: {', '.join(missing)}.", grant.expires)
-    if unfounded(tool, arguments, context.trusted):
+    if unfounded(tool, arguments, context.texts):
         return Ask(f"{question} Nothing in it is from a trusted text.", grant.expires)
     if context.repeated and pays(tool):
         return Ask(f"{question} It was before, with {_control(tool, arguments)}.", grant.expires)

@@ -160,6 +160,7 @@ def test_the_example_in_the_documentation_holds():
     scope = Scope(Grant("pay", where={"properties": {"amount": {"maximum": 100}}}, approval="tainted"))
     context = CallContext(trusted=["Pay ann 20 euro."])
     assert check_call(scope, pay, GOOD, context) == Allow()
+    assert check_call(scope, pay, GOOD, CallContext("Pay ann 20 euro.")) == Allow()
     assert check_call(scope, pay, '{"to": "eve", "amount": 20}', context) == Ask(
         "May 'pay' (financial) be called? Not from a trusted text: to."
     )

@@ -92,7 +92,7 @@ def judge(scope: Scope, tool: Tool, arguments: Data, context: CallContext) -> Ve
     if unfounded(tool, arguments, context.texts):
         return Ask(f"{question} Nothing in it is from a trusted text.", grant.expires)
     if context.repeated and pays(tool):
-        return Ask(f"{question} It was before, with {_control(tool, arguments)}.", grant.expires)
+        return Ask(f"{question} It was already called with {_control(tool, arguments)}.", grant.expires)
     return Allow()
 
 

@@ -190,7 +190,7 @@ def test_what_was_paid_before_is_asked_about():
     scope = Scope(Grant("pay", approval="tainted"))
     context = CallContext(trusted=["Pay ann 20 euro."], repeated=True)
     assert check_call(scope, pay, GOOD, context) == Ask(
-        "May 'pay' (financial) be called? It was before, with to='ann', amount=20."
+        "May 'pay' (financial) be called? It was already called with to='ann', amount=20."
     )
 
 

@@ -131,7 +131,10 @@ class Progress:
             case "run.finished":
                 self.status = str(data.get("status", ""))
             case _ if event.task:
-                self._task_event(self.tasks.setdefault(event.task, TaskView(event.task)), event)
+                view = self.tasks.setdefault(event.task, TaskView(event.task))
+                if view.status == "waiting" and is_item(event.task):  # its first event is its beginning
+                    view.status, view.began = "running", event.t
+                self._task_event(view, event)
                 if event.type == "task.finished" and is_item(event.task):
                     self._item_ended(event)
             case _:

@@ -144,7 +144,13 @@ class Transcript:
                 yield from self._bus(event, indent)
         yield from self._told(node.events, indent)
         said = [event for event in bus if event.data.get("kind") != "assignment"]
+        items = [child for child in node.children if is_item(child.path)]
+        hidden = self._unshown(items) if node.path != self._task else set[str]()
+        if items:
+            yield self._items(node, items, len(hidden), indent)
         for child in node.children:
+            if child.path in hidden:
+                continue
             if child.kind == "fallback" and child.first:
                 while said and said[0].seq < child.first.seq:  # what it did not accept
                     yield from self._bus(said.pop(0), indent)
@@ -164,13 +170,8 @@ class Transcript:
                 yield from (line for line in happened(event, indent) if isinstance(line, Line))
 
     def _children(self, node: Node, indent: int) -> Iterator[Line]:
-        items = [child for child in node.children if is_item(child.path)]
-        hidden = self._unshown(items) if node.path != self._task else set[str]()
-        if items:
-            yield self._items(node, items, len(hidden), indent)
         for child in node.children:
-            if child.path not in hidden:
-                yield from self._child(child, indent)
+            yield from self._child(child, indent)
 
     def _child(self, child: Node, indent: int) -> Iterator[Line]:
         if self._agent and not any(below.agent == self._agent for below in child.walk()):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from crewkit.crew.task import T, Task
 from crewkit.errors import RunError
@@ -63,6 +63,14 @@ class Result:
         """The output of the last task; a mapping by name where several are last; `None` where there is none."""
         done = {name: self.outputs[name] for name in self.final if name in self.outputs}
         return next(iter(done.values()), None) if len(self.final) == 1 else done
+
+    def each(self, task: Task[T]) -> list[T]:
+        """Return what the items of a map came to, in their order: `result[task]` as a type checker can know it.
+
+        Raises:
+            RunError: The task has no output.
+        """
+        return cast("list[T]", self[task])
 
     def __getitem__(self, task: Task[T]) -> T:
         if task.name in self.outputs:

@@ -87,6 +87,7 @@ def paths(journal: Journal, kind: str) -> list[str]:
 async def test_a_function_is_called_for_each_item_and_the_next_task_reduces(make_options, runs):
     result = await graded().run({"titles": ["a", "bbb", "cc"]}, make_options(run_id=RUN))
     assert (result.outputs["grades"], result.output) == ([1, 3, 2], 6)
+    assert result.each(Task("grades", do=grade)) == [1, 3, 2]
     assert sorted(paths(runs, "tool.started")) == [
         *(f"grades[{i}]/1/tool:0" for i in range(3)),
         "shelf/1/tool:0",

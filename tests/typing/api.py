@@ -75,6 +75,7 @@ async def use() -> None:
     assert_type(result[counted], int)
     assert_type(result[rated], Score)
     assert_type(result[found], list[str])
+    assert_type(result.each(rated), list[Score])
     assert_type(result.output, Any)
     assert_type(result.ok, bool)
     assert_type(crew.run_sync(), Result)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from crewkit.core.events import is_item, map_of
 from crewkit.crew.crew import Crew
-from crewkit.crew.graph import conditions, worker
+from crewkit.crew.graph import conditions, ways, worker
 
 if TYPE_CHECKING:
     from crewkit.core.events import Event
@@ -51,7 +51,7 @@ def of_plan(plan: Plan, prefix: str = "") -> list[Box]:
         inner = job.task.do.plan if isinstance(job.task.do, Crew) else None
         needs = [(prefix + need, need in job.alternatives) for need in job.needs]
         inside = of_plan(inner, f"{prefix}{name}/") if inner else []
-        lines = [worker(job), *conditions(job)]
+        lines = [worker(job), *conditions(job), *ways(job)]
         boxes.append(Box(prefix + name, name, lines, job.kind, inside=inside, needs=needs))
     return boxes
 
@@ -125,7 +125,7 @@ def _declared(task: Mapping[str, Any]) -> Box:
 
 def _add(found: dict[str, Box], top: list[Box], path: str) -> Box:
     """Make the box of a task that the run's beginning did not name: it is in a crew inside a task."""
-    outer, _, name = path.rpartition("/")
+    outer, _, name = re.sub(r"/plan:\d+/", "/", path).rpartition("/")
     box = found[path] = Box(path, name)
     around = found.get(outer) or found.get(re.sub(r"#\d+$", "", outer))
     (around.inside if around else top).append(box)

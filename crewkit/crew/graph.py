@@ -56,6 +56,16 @@ def conditions(job: Job) -> list[str]:
     return [*each, *when, *chooses, *until]
 
 
+def ways(job: Job) -> list[str]:
+    """Say who hands over to whom in a conversation, where a graph says so."""
+    conversation = job.task.do
+    graph = conversation.transitions if isinstance(conversation, Conversation) else None
+    if graph is None:
+        return []
+    onward = [f"{name} → {' or '.join(others)}" for name, others in graph.onward.items()]
+    return [*onward, *(f"{name} → {' or '.join(others)} on a failure" for name, others in graph.back.items())]
+
+
 def _text(plan: Plan, indent: str) -> list[str]:
     depth = depths(plan)
     order = sorted(plan.jobs, key=lambda name: depth[name])

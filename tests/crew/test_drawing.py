@@ -3,7 +3,7 @@ from xml.etree import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crewkit import Agent, Crew, Task, any_of
+from crewkit import Agent, Conversation, Crew, Planner, Task, Transitions, any_of
 from crewkit.core.events import Event
 from crewkit.crew.drawing import Box, dot, every, mermaid, of_plan, of_run, text
 from crewkit.crew.options import Options
@@ -107,3 +107,26 @@ def test_whatever_a_run_calls_its_tasks_the_svg_is_well_formed(names, agent):
 def test_a_circle_in_a_damaged_run_does_not_hang():
     boxes = [Box("a", "a", needs=[("b", False)]), Box("b", "b", needs=[("a", False)])]
     ElementTree.fromstring(svg(boxes))
+
+
+def test_a_conversation_says_who_hands_over_to_whom_and_a_plan_how_far_it_goes():
+    members = [Agent("Writer", "Write."), Agent("Reviewer", "Read.")]
+    graph = Transitions({"Writer": ["Reviewer"]}, back={"Reviewer": ["Writer"]})
+    talk = Task("talk", "Talk.", do=Conversation(members, speaker=graph, rounds=6))
+    plan = Task("plan", "Plan.", do=Planner(members, tasks=3, replans=0), needs=[talk])
+    boxes = of_plan(Crew([talk, plan]).plan)
+    assert boxes[0].lines == [
+        "conversation of Writer, Reviewer (by transitions, 6 messages at most)",
+        "Writer → Reviewer",
+        "Reviewer → Writer on a failure",
+    ]
+    assert boxes[1].lines == ["up to 3 tasks that a model plans, for Writer, Reviewer"]
+
+
+async def test_the_tasks_of_a_plan_are_drawn_inside_of_it(make_options, runs):
+    crew = Crew([Task("launch", "Launch.", do=Planner([Agent("A", "Find it."), Agent("B", "Write it.")]))])
+    result = await crew.run({}, make_options())
+    assert result.ok, result.why
+    [box] = of_run(runs.events(result.run_id))
+    assert [(each.title, each.status) for each in box.inside] == [("a", "completed"), ("b", "completed")]
+    assert [need for need, _ in box.inside[1].needs] == [box.inside[0].path]

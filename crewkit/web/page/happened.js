@@ -19,6 +19,8 @@ const SAYINGS = {
   "limit.exceeded": (run, { data }) => el("p", { class: "trouble" }, el("b", {}, "Limit reached. "), data.why || `${data.level}: ${data.limit}`),
   "breaker.changed": (run, { data }) => el("p", { class: data.state === "closed" ? "note" : "retry" }, icon("breaker"), ` ${breakerOf(data)}`),
   "conflict.resolved": (run, event) => conflictView(run, event),
+  "plan.proposed": (run, event) => planView(run, event),
+  "plan.failed": (run, { data }) => el("p", { class: "retry" }, icon("iteration"), ` planned anew: ${oneLine(data.why || "", 600)}`),
   "wait.started": (run, event) => line("waits", `${waitsFor(event.data)}, since ${clock(event.ts, true)}`),
   "wait.finished": (run, event) => [line("came", `${cameOf(event.data)}, at ${clock(event.ts, true)}`), event.data.output !== undefined && event.data.outcome === "arrived" ? line("with", eventText(event, ["output"])) : ""],
   "wait.refused": (run, { data }) => el("p", { class: "retry" }, icon("check"), ` An event told by ${data.by || "somebody"} was refused: ${oneLine(data.why || "", 1000)}`),
@@ -47,6 +49,15 @@ function conflictView(run, event) {
       originView(party.label)))),
     tried.map((each) => line("undecided", `${each.rule}: ${each.why}`)),
     line("decided", `by ${rule}${why ? `: ${why}` : ""}`));
+}
+
+/** Show a plan: its tasks, who does each, and after what. */
+function planView(run, event) {
+  const { by = "", tasks = [], kept = [] } = event.data;
+  const plan = event.path.replace(/\/proposal$/, "");
+  return line("planned", el("div", {}, `${count(tasks.length, "task")} by ${by}`, kept.length ? `; kept: ${kept.join(", ")}` : "",
+    el("ul", {}, tasks.map((task) => el("li", {}, stepLink(run, `${plan}/${task.name}`, task.name),
+      el("span", { class: "aside" }, ` ${task.agent}${task.needs?.length ? ` after ${task.needs.join(", ")}` : ""}`))))));
 }
 
 function breakerOf(data) {

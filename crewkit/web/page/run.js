@@ -158,7 +158,9 @@ function told(run, node) {
       const agent = run.data(node, "task.started").agent || node.agent || "";
       const inner = node.children.some((child) => child.kind === "task");
       const waits = run.child(node, "wait");
-      const aside = inner ? "crew" : waits ? "waits" : agent === segment ? "function" : agent;
+      const { kind } = (run.head.beginning.tasks || []).find((each) => each.name === node.path) || {};
+      const several = ["conversation", "plan", "conflict"].includes(kind) ? kind : "function";
+      const aside = inner ? "crew" : waits ? "waits" : agent === segment ? several : agent;
       return { icon: inner ? "crew" : waits ? "wait" : "task", name: segment, aside };
     }
     case "iteration":

@@ -67,7 +67,7 @@ def in_words(part: str) -> str:
             return f"prompt ({name.replace('_', ' ')})"
         case "code":
             return f"code of {name}()"
-        case "tool" | "guardrails" | "colleague":
+        case "tool" | "guardrails" | "colleague" | "member":
             return f"{kind.removesuffix('s')} '{name}'" if name else kind
         case _:
             return (name or kind).replace("_", " ")
@@ -197,7 +197,7 @@ def _plan_parts(job: Job) -> Iterator[tuple[str, str]]:
 
 def _member_parts(agent: Agent) -> Iterator[tuple[str, str]]:
     """Yield what an agent who has a part in a task is, all as one."""
-    yield f"agent.{agent.role}", digest(dict([*_person(agent), *_tools(tuple(agent.tools), agent.scope)]))
+    yield f"member.{agent.role}", digest(dict([*_person(agent), *_tools(tuple(agent.tools), agent.scope)]))
 
 
 def _crew_parts(job: Job) -> Iterator[tuple[str, str]]:

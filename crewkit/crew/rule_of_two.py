@@ -6,12 +6,15 @@ Agent Security" (Meta AI, 2025).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from crewkit.checks.scope import Scope, granted
+from crewkit.crew.several import agents_in
 from crewkit.tools.tool import Tool
 
 if TYPE_CHECKING:
+    from crewkit.crew.compile import Job
     from crewkit.crew.crew import Crew
 
 
@@ -24,13 +27,12 @@ def rule_of_two(crew: Crew) -> Iterator[str]:
     for job in crew.plan.jobs.values():
         if isinstance(job.task.do, Crew):
             yield from rule_of_two(job.task.do)
-        if job.agent is None:
-            continue
-        for tool in job.tools:
-            if grant := job.scope.grant(tool.name):
-                tools.setdefault(job.agent.role, {})[tool.name] = tool
-                if not grant.asks(tool):
-                    unasked.setdefault(job.agent.role, set()).add(tool.name)
+        for role, held, scope in _hands(job, crew):
+            for tool in held:
+                if grant := scope.grant(tool.name):
+                    tools.setdefault(role, {})[tool.name] = tool
+                    if not grant.asks(tool):
+                        unasked.setdefault(role, set()).add(tool.name)
     for role, held in tools.items():
         untrusted = [tool.name for tool in held.values() if not tool.trusted and "read" in tool.effects]
         sensitive = [tool.name for tool in held.values() if tool.sensitive]
@@ -45,3 +47,12 @@ def rule_of_two(crew: Crew) -> Iterator[str]:
                 f"({', '.join(sensitive)}) and has effects ({', '.join(effects)}): whoever writes what it reads may "
                 f"have it send what it sees. {asked} Give one of the three to another agent."
             )
+
+
+def _hands(job: Job, crew: Crew) -> Iterator[tuple[str, Sequence[Tool], Scope]]:
+    """Yield who has a part in a task, with what tools, as far as the scopes go."""
+    if job.agent is not None:
+        yield job.agent.role, job.tools, job.scope
+    for agent in agents_in(job.task):
+        tools = tuple(agent.tools)
+        yield agent.role, tools, granted(tools, agent.scope, job.task.scope, crew.scope)

@@ -27,10 +27,12 @@ from crewkit import (
     Scope,
     Task,
     Transitions,
+    ask_colleague,
     tool,
 )
 from crewkit.coordinator.bus import Bus
 from crewkit.core.messages import Message
+from crewkit.crew.rule_of_two import rule_of_two
 from crewkit.models.base import Request
 from crewkit.models.scripted import Line, ScriptedModel, call
 
@@ -481,3 +483,44 @@ async def test_a_conversation_is_held_for_each_of_a_list(make_options, runs):
     assert result.output == ["x: A on 1", "y: A on 1"]
     assert "Talk about y." in " ".join(seen(a))
     assert "talk[1]/1/A/1/model" in {e.path for e in runs.events(result.run_id, types=("model.started",))}
+
+
+def test_a_member_with_all_three_powers_is_named_by_the_rule_of_two():
+    @tool(effects="read")
+    def fetch(url: str) -> str:
+        """Fetch a page."""
+        return url
+
+    @tool(effects="read", sensitive=True)
+    def accounts() -> str:
+        """Read the accounts."""
+        return ""
+
+    @tool(effects=["external"])
+    def post(text: str) -> str:
+        """Post it."""
+        return text
+
+    a = Agent("A", "Be A.", tools=[fetch, accounts, post])
+    [note] = rule_of_two(crew_of(Conversation([a, B])))
+    assert note.startswith("Agent 'A' reads what is not trusted (fetch, accounts), sees what is sensitive")
+
+
+async def test_a_conversation_in_a_crew_in_a_task_asks_colleagues_and_is_resumed_after_a_limit(
+    make_options, runs
+):
+    def script(request: Request) -> Line:
+        if round_of(request) == 1 and request.turn == 0:
+            return call("ask_colleague", to="B", question="What?")
+        return f"A on {round_of(request)}"
+
+    a, b = agent("A", script, tools=[ask_colleague]), speaker("B")
+    inner = crew_of(Conversation([a, b], rounds=4))
+    outer = Crew([Task("work", do=inner)], inputs=["x"], name="outer", limits=Limits(tokens=5_000))
+    stopped = await outer.run(X, make_options())
+    assert stopped.status == "limit"
+    result = await outer.resume(stopped.run_id, make_options(limits=Limits(tokens=90_000)))
+    assert result.ok, result.why
+    steps = [e.path for e in runs.events(result.run_id, types=("model.finished",))]
+    assert "work/talk/1/A/1/tool:0/B/1/model" in steps
+    assert len(steps) == len(set(steps))

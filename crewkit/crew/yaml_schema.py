@@ -11,10 +11,16 @@ from itertools import pairwise
 from typing import Any
 
 from crewkit.agents.agent import Agent
+from crewkit.agents.window import Window
+from crewkit.core.guardrails import Guardrails
 from crewkit.core.limits import Limits
+from crewkit.core.verdict import Ask
+from crewkit.crew.conversation import Conversation
 from crewkit.crew.crew import Crew, Input
 from crewkit.crew.task import Task
 from crewkit.models.route import Route
+from crewkit.resilience.breaker import Breaker
+from crewkit.resilience.retry import Retry
 from crewkit.tools.tool import Tool
 
 Schema = dict[str, Any]
@@ -28,6 +34,11 @@ _KINDS: Mapping[str, Schema] = {
     "float": {"type": "number"},
     "bool": {"type": "boolean"},
     "Sequence[str]": _TEXTS,
+}
+_CODES: Schema = {"type": "array", "items": _CODE}
+_SECONDS: Schema = {
+    "anyOf": [{"type": ["number", "null"]}, {"type": "string", "pattern": r"^\d+(\.\d+)?\s*[smhdw]$"}],
+    "description": "Seconds, or 30s, 10m, 2h, 7d, 1w.",
 }
 _NUMBER_OR_NULL: Schema = {"type": ["number", "null"]}
 _MODEL: Schema = {
@@ -59,7 +70,7 @@ _GRANT: Schema = {
         "roots": {**_LISTS, "description": "By argument, the folders in which the path has to lie."},
         "hosts": {**_LISTS, "description": "By argument, the hosts on which the URL has to be."},
         "max_calls": {"type": "integer", "description": "Calls in one run."},
-        "expires": {"type": "number", "description": "Seconds that a person has to decide."},
+        "expires": _SECONDS,
     },
     "required": ["tool"],
     "additionalProperties": False,
@@ -91,18 +102,59 @@ def schema() -> Schema:
         "needs": {"type": "array", "items": {"anyOf": [_TEXT, any_of]}},
         "context": _TEXTS,
         "for_each": _TEXT,
-        "guardrails": {"type": "array", "items": _CODE},
+        "guardrails": {"anyOf": [_CODES, _record(Guardrails, dict.fromkeys(_names(Guardrails), _CODES))]},
         "effects": {"anyOf": [_effect(), {"type": "array", "items": _effect()}]},
         "agent": _TEXT,
+        "routes": {"anyOf": [_TEXTS, _table(_TEXT)]},
+        "requires_tools": _TEXTS,
+        "wait_for": _TEXT,
+        "deadline": _SECONDS,
+        "timeout": _SECONDS,
+        "cache_ttl": _SECONDS,
+        "when": _TEXT,
+        "until": _TEXT,
+        "notify": _TEXTS,
+        "on_failure": {"enum": ["fail", "skip", "continue"]},
+        "human_input": {"type": ["boolean", "string"]},
+        "min_success": {"type": "number"},
+        "breaker": {"anyOf": [{"type": "null"}, _record(Breaker, dict.fromkeys(_names(Breaker), _SECONDS))]},
+        "window": _record(Window, {"model": {"$ref": "#/$defs/model"}}),
+        "retries": {"anyOf": [{"type": "integer"}, _record(Retry, dict.fromkeys(_names(Retry), _SECONDS))]},
+        "retry_on": _CODES,
+        "rate": _TEXT,
+        "concurrency": {"type": "integer"},
+        "control": _TEXTS,
+        "preview": _CODE,
+        "undo": _CODE,
     }
-    task = _record(Task, special, leave={"name", "output_type"}, more={"output": {"$ref": "#/$defs/type"}})
+    doing: Schema = {"anyOf": [_TEXT, _one("conversation", _conversation()), _resolve()]}
+    rungs: Schema = {
+        "type": "array",
+        "items": {"anyOf": [*_MODEL["anyOf"], _one("agent", _TEXT), _one("ask", _ask())]},
+    }
+    task = _record(
+        Task,
+        {**special, "do": doing, "fallback": rungs},
+        leave={"name", "output_type"},
+        more={"output": {"$ref": "#/$defs/type"}},
+    )
     # A route's model and context are a name and a number, unlike those of a task.
     route = _record(
-        Route, {"model": {"anyOf": [_TEXT, _TEXTS]}, "usd": {"type": "array", "items": {"type": "number"}}}
+        Route,
+        {
+            "model": {"anyOf": [_TEXT, _TEXTS]},
+            "usd": {"type": "array", "items": {"type": "number"}},
+            "timeout": _SECONDS,
+            "latency": _SECONDS,
+            "rate": _TEXT,
+        },
     )
     route["properties"]["context"] = {**route["properties"]["context"], "type": "integer"}
     tool = _record(
-        Tool, special, leave={"name", "function", "parameters", "context", "convert"}, more={"use": _CODE}
+        Tool,
+        {**special, "fallback": _TEXT},
+        leave={"name", "function", "parameters", "context", "convert"},
+        more={"use": _CODE},
     )
     own = {**special, "inputs": _inputs(), "memory": _TEXT}
     crew = _record(Crew, own, leave={"tasks", "agents", "models"})
@@ -112,7 +164,7 @@ def schema() -> Schema:
         "agents": _table({**_record(Agent, special), "required": ["goal"]}),
         "tasks": _table({"anyOf": [_TEXT, task]}),
     }
-    limits = _record(Limits, dict.fromkeys(_names(Limits), _NUMBER_OR_NULL))
+    limits = _record(Limits, {**dict.fromkeys(_names(Limits), _NUMBER_OR_NULL), "seconds": _SECONDS})
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A crew",
@@ -120,6 +172,35 @@ def schema() -> Schema:
         **crew,
         "required": ["tasks"],
     }
+
+
+def _one(word: str, value: Schema, **more: Schema) -> Schema:
+    """Return the schema of a mapping whose key says what it is."""
+    properties = {word: value, **more}
+    return {"type": "object", "properties": properties, "required": [word], "additionalProperties": False}
+
+
+def _ask() -> Schema:
+    return {"anyOf": [_TEXT, {**_record(Ask, {"expires": _SECONDS}), "required": ["question"]}]}
+
+
+def _resolve() -> Schema:
+    named = [_one("priority", _TEXTS), _one("agent", _TEXT), _one("ask", _ask())]
+    return _one(
+        "resolve", {"type": "array", "items": {"anyOf": [{"enum": ["first", "vote"]}, *named]}}, about=_TEXT
+    )
+
+
+def _conversation() -> Schema:
+    handing = _table(_TEXTS)
+    graph = _one("transitions", _one("onward", handing, back=handing))
+    special: Mapping[str, Schema] = {
+        "members": {**_TEXTS, "description": "Agents by their names, tools, and functions as module:attr."},
+        "speaker": {"anyOf": [{"enum": ["in turn", "by hand"]}, _one("agent", _TEXT), graph]},
+        "until": _CODE,
+        "closing": _TEXT,
+    }
+    return {**_record(Conversation, special), "required": ["members"]}
 
 
 def _inputs() -> Schema:
@@ -156,7 +237,9 @@ def _record(
             continue
         shape = dict(special.get(name) or _kind(kinds[name]))
         if said.get(name):
-            shape["description"] = said[name]
+            shape["description"] = said[name] + (
+                " (30s, 10m, 2h, 7d)" if shape.get("anyOf") == _SECONDS["anyOf"] else ""
+            )
         if isinstance(defaults.get(name), str | int | float) and not isinstance(defaults[name], type):
             shape["default"] = defaults[name]
         properties[name] = shape

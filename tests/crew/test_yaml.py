@@ -1,3 +1,4 @@
+import dataclasses
 import inspect
 import json
 import subprocess
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from crewkit import Capable, Crew, Grant, Limits, Route
+from crewkit import Agent, Ask, Breaker, Capable, Crew, Grant, Limits, Retry, Route, Task, Tool
 from crewkit.crew.load import load
 from crewkit.crew.yaml import load_yaml
 from crewkit.crew.yaml_schema import schema
@@ -40,6 +41,12 @@ def good(brief):
 def late(topic: str) -> bool:
     return topic == "x"
 
+def worth(said):
+    return None if len(said) > 1 else "Say more."
+
+class Passing(Exception):
+    pass
+
 inner = Crew([Task("one", do=look)], inputs=["topic"])
 not_callable = 3
 '''
@@ -65,6 +72,47 @@ tasks:
           guardrails: ["my_tools:good"], timeout: 20, on_failure: skip, limits: {usd: 1, tokens: null}}
 limits: {usd: 2, seconds: null}
 """
+
+
+EVERYTHING = """
+name: everything
+inputs: {topic: {default: x}, plan: {type: "dict[str, list[str]]", default: {parts: [a, b]}}}
+notify: [terminal]
+breaker: {failures: 9, window: 2m}
+guardrails: {input: ["my_tools:good"], output: ["my_tools:good"]}
+knowledge: []
+models: {cheap: {model: offline, timeout: 10s, rate: 30/min, concurrency: 2, retries: 1}}
+tools:
+  look: {use: "my_tools:look", effects: read, cache_ttl: 1h, timeout: 2m, retries: {attempts: 3, first: 0.1},
+         retry_on: ["my_tools:Passing", "builtins:OSError"], breaker: null, fallback: spare, rate: 5/s,
+         control: [topic]}
+  spare: {use: "my_tools:look", effects: [read, external], breaker: {failures: 2, pause: 5s}, preview: "my_tools:look"}
+agents:
+  Writer: {goal: Write., tools: [look, spare], window: {messages: 50, model: cheap},
+           guardrails: {results: ["my_tools:good"]}}
+  Critic: {goal: Criticise., scope: [], model: [offline, cheap]}
+  Judge: {goal: Judge.}
+tasks:
+  way: {routes: {first: "topic == 'x'", second: else}}
+  first: {do: look}
+  second: {do: "my_tools:look"}
+  talk:
+    do: {conversation: {members: [Writer, Critic, "my_tools:worth"], speaker: in turn, rounds: 4, closing: Writer,
+                        until: "my_tools:worth"}}
+    description: Talk about {topic}.
+  moderated: {do: {conversation: {members: [Writer, Critic], speaker: {agent: Judge}}}, description: Talk.}
+  handed: {do: {conversation: {members: [Writer, Critic],
+                speaker: {transitions: {onward: {Writer: [Critic], Critic: [end]}, back: {Critic: [Writer]}}}}},
+           description: Talk.}
+  one: {description: Say a number., agent: Writer, on_failure: continue}
+  other: {description: Say a number., agent: Critic, deadline: 2d, human_input: "Is it good?"}
+  settled: {needs: [one, other], do: {resolve: [vote, {priority: [one, other]}, {agent: Judge}, {ask: "Which?"}]}}
+  each: {description: "Do {item}.", agent: Writer, for_each: plan.parts, concurrency: 2, min_success: 0.5,
+         fallback: [cheap, {capable: [tools]}, {agent: Judge}, {ask: {question: "Good?", expires: 1d}}],
+         requires_tools: [look], until: "len_ok", iterations: 2, timeout: 5m, limits: {seconds: 1h}}
+  waits: {wait_for: something_happened, deadline: 7d}
+  later: {wait_for: 30s}
+""".replace('until: "len_ok", ', "")
 
 
 @pytest.fixture
@@ -107,6 +155,60 @@ def test_a_file_makes_the_same_definitions_as_python(folder):
     assert jobs["other"].kind == "crew"
 
 
+def test_all_that_python_can_say_can_be_said(folder):
+    crew = written(folder, EVERYTHING)
+    jobs, tasks = crew.plan.jobs, {task.name: task for task in crew.tasks}
+    assert crew.breaker == Breaker(failures=9, window=120)
+    assert [len(points) for points in (crew.guardrails.input, crew.guardrails.output)] == [1, 1]
+    assert (crew.notify, crew.models["cheap"].timeout, crew.models["cheap"].rate) == (
+        ("terminal",),
+        10,
+        Rate(30, 60.0),
+    )
+    writer = tasks["one"].agent
+    look = writer.tools[0]
+    assert (look.cache_ttl, look.timeout, look.retries) == (3600, 120, Retry(attempts=3, first=0.1))
+    assert [error.__name__ for error in look.retry_on] == ["Passing", "OSError"]
+    assert (look.breaker, look.fallback.name, look.fallback.breaker) == (None, "spare", Breaker(2, pause=5))
+    assert (writer.window.messages, writer.window.model) == (50, "cheap")
+    assert jobs["first"].when.says == "way == 'first'"
+    talk = tasks["talk"].do
+    assert [getattr(each, "role", "") for each in talk.members] == ["Writer", "Critic", ""]
+    assert (talk.rounds, talk.closing.role) == (4, "Writer")
+    assert tasks["moderated"].do.speaker.role == "Judge"
+    assert tasks["handed"].do.speaker.back == {"Critic": ["Writer"]}
+    assert [type(rule).__name__ for rule in tasks["settled"].do.rules] == ["str", "Priority", "Agent", "Ask"]
+    each = tasks["each"]
+    assert (each.for_each, each.concurrency, each.min_success) == ("plan.parts", 2, 0.5)
+    assert [type(rung).__name__ for rung in each.fallback] == ["str", "Capable", "Agent", "Ask"]
+    assert each.fallback[3] == Ask("Good?", expires=86_400)
+    assert (each.timeout, each.limits.seconds, tasks["waits"].deadline) == (300, 3600, timedelta(days=7))
+    assert tasks["later"].wait_for == timedelta(seconds=30)
+
+
+SAID_OTHERWISE = {
+    Task: {"name", "output_type"},
+    Tool: {"name", "function", "parameters", "context", "convert"},
+    Agent: set(),
+    Crew: {"tasks", "agents"},
+}
+
+
+@pytest.mark.parametrize("definition", SAID_OTHERWISE)
+def test_every_field_of_a_definition_is_in_the_schema(definition):
+    whole = schema()["properties"]
+    parts = {
+        Crew: whole,
+        Task: whole["tasks"]["additionalProperties"]["anyOf"][1]["properties"],
+        Agent: whole["agents"]["additionalProperties"]["properties"],
+        Tool: whole["tools"]["additionalProperties"]["anyOf"][1]["properties"],
+    }
+    fields = {each.name for each in dataclasses.fields(definition) if each.init and each.name[0] != "_"}
+    assert fields - SAID_OTHERWISE[definition] <= set(parts[definition])
+    for name in fields - SAID_OTHERWISE[definition]:
+        assert set(parts[definition][name]) - {"description", "default"}, f"{name} may be anything"
+
+
 def test_a_crew_in_a_file_does_a_task_of_another(folder):
     (folder / "inner.yaml").write_text("inputs: [topic]\ntasks: {one: {do: 'my_tools:look'}}")
     crew = written(folder, "inputs: [topic]\ntasks: {outer: {do: inner.yaml}}")
@@ -146,6 +248,37 @@ def test_a_folder_with_a_yaml_file_is_a_target(folder):
             "line 5: 'itn' is no type.",
         ),
         ("tasks: [a]", "line 1: tasks is no mapping."),
+        ("tools:\n  a: {use: 'my_tools:look', fallback: b}\ntasks: {}", "line 2: there is no tool 'b'."),
+        (
+            "tools:\n  a: {use: 'my_tools:look', fallback: b}\n  b: {use: 'my_tools:look', fallback: a}\ntasks: {}",
+            "line 3: tool 'b' falls back on itself.",
+        ),
+        ("breaker:\n  failures: 0\ntasks: {}", "line 1: Breaker(failures=0)"),
+        (
+            "breaker:\n  failurs: 2\ntasks: {}",
+            "line 2: breaker has no field 'failurs'. Did you mean 'failures'?",
+        ),
+        ("breaker: often\ntasks: {}", "line 1: breaker is 'often', not a mapping: {failures: 5, window: 60s"),
+        (
+            "guardrails: {ouput: []}\ntasks: {}",
+            "line 1: guardrails has no field 'ouput'. Did you mean 'output'?",
+        ),
+        (
+            "agents: {A: {goal: g}}\ntasks:\n  t:\n    description: x\n    fallback:\n    - {agent: B}",
+            "line 6: there is no agent 'B'. There are: A.",
+        ),
+        (
+            "agents: {A: {goal: g}}\ntasks:\n  t:\n    description: x\n    do:\n      conversation: {members: [A, C]}",
+            "line 6: there is no agent 'C'. There are: A.",
+        ),
+        (
+            "tasks:\n  t: {do: {resolve: [vote, {ask: x, agent: y}]}}",
+            "line 2: write one of these alone: priority, agent",
+        ),
+        ("tasks:\n  t: {do: {resolve: vote}}", "line 2: resolve is 'vote', not a list"),
+        ("tasks:\n  t: {do: {converse: {}}}", "line 2: tasks.t.do has no field 'converse'."),
+        ("tasks:\n  t: {do: {}}", "line 2: write one of these alone: conversation, resolve."),
+        ("tasks:\n  t: {routes: {u: 'x =='}}\n  u: {do: 'my_tools:look'}", "line 2: Task 't': routes['u']"),
         ("tasks:\n  a: x\n  a: y", "line 3: 'a' stands twice."),
         ("a: [1", "line 1: "),
         ("- 1", "holds no mapping"),
@@ -172,7 +305,7 @@ def test_aliases_that_multiply_are_refused(folder):
 
 
 def test_durations_are_written_with_their_unit():
-    from crewkit.crew.yaml import duration
+    from crewkit.crew.yaml_values import duration
 
     assert [duration(text) for text in ("30s", "1.5h", "7d", "signed", 5)] == [
         timedelta(seconds=30),
@@ -202,7 +335,7 @@ def test_the_schema_for_editors_takes_what_the_reader_takes():
     validator = Draft202012Validator(schema())
     Draft202012Validator.check_schema(schema())
     starter = Path(__file__).parents[2] / "crewkit/cli/starter.yaml.txt"
-    for text in (WHOLE, starter.read_text().replace("@NAME@", "n").replace("@MODULE@", "m")):
+    for text in (WHOLE, EVERYTHING, starter.read_text().replace("@NAME@", "n").replace("@MODULE@", "m")):
         errors = [error.message for error in validator.iter_errors(yaml.safe_load(text))]
         assert not errors
     for wrong in ({}, {"tasks": {"a": {"needz": []}}}, {"tasks": {}, "limits": {"usd": "x"}}):

@@ -59,6 +59,14 @@ def _tool(file: File, name: str, all: Data, there: There, before: tuple[str, ...
             raise file.wrong((*at, "fallback"), f"tool '{name}' falls back on itself.")
         pick(file, (*at, "fallback"), other, all, "tool")
         told["fallback"] = _tool(file, other, all, there, (*before, name))
+    if (back := told.pop("undo", None)) is not None:
+        if back == name:
+            raise file.wrong((*at, "undo"), f"tool '{name}' undoes itself.")
+        if back not in all:
+            raise file.wrong(
+                (*at, "undo"), f"there is no tool '{back}' that undoes '{name}': name one of this file."
+            )
+        told["undo"] = _tool(file, back, all, there, (*before, name))
     values = convert(file, at, told, there)
     try:
         plain = found if isinstance(found, Tool) else tool(found, name=name)

@@ -17,6 +17,7 @@ from crewkit.core.limits import Limits
 from crewkit.core.verdict import Ask
 from crewkit.crew.conversation import Conversation
 from crewkit.crew.crew import Crew, Input
+from crewkit.crew.planner import Planner
 from crewkit.crew.task import Task
 from crewkit.models.route import Route
 from crewkit.resilience.breaker import Breaker
@@ -125,9 +126,11 @@ def schema() -> Schema:
         "concurrency": {"type": "integer"},
         "control": _TEXTS,
         "preview": _CODE,
-        "undo": _CODE,
+        "undo": {**_TEXT, "description": "A tool of the file."},
     }
-    doing: Schema = {"anyOf": [_TEXT, _one("conversation", _conversation()), _resolve()]}
+    doing: Schema = {
+        "anyOf": [_TEXT, _one("conversation", _conversation()), _one("plan", _planner()), _resolve()]
+    }
     rungs: Schema = {
         "type": "array",
         "items": {"anyOf": [*_MODEL["anyOf"], _one("agent", _TEXT), _one("ask", _ask())]},
@@ -201,6 +204,15 @@ def _conversation() -> Schema:
         "closing": _TEXT,
     }
     return {**_record(Conversation, special), "required": ["members"]}
+
+
+def _planner() -> Schema:
+    special: Mapping[str, Schema] = {
+        "agents": _TEXTS,
+        "agent": _TEXT,
+        "approval": {"type": ["boolean", "string"]},
+    }
+    return {**_record(Planner, special), "required": ["agents"]}
 
 
 def _inputs() -> Schema:

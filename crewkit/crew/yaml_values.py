@@ -22,6 +22,7 @@ from crewkit.crew.conversation import Conversation
 from crewkit.crew.crew import Crew
 from crewkit.crew.lines import Data, File, Place
 from crewkit.crew.named import CODE, imported
+from crewkit.crew.planner import Planner
 from crewkit.crew.resolve import Priority, Resolve
 from crewkit.crew.task import any_of
 from crewkit.errors import CrewkitError, did_you_mean
@@ -257,7 +258,8 @@ def _do(file: File, at: Place, value: Any, there: There) -> Any:
         told = cast("Data", value)
         if "resolve" in told:
             return _resolve(file, at, told, there)
-        return _one_of(file, at, told, {"conversation": _conversation, "resolve": _resolve}, there)
+        readers = {"conversation": _conversation, "plan": _planner, "resolve": _resolve}
+        return _one_of(file, at, told, readers, there)
     if isinstance(value, str) and value.endswith((".yaml", ".yml")):
         return there.load(file.path.parent / value)
     if isinstance(value, str) and value in there.tools:
@@ -300,6 +302,21 @@ def _conversation(file: File, at: Place, value: Any, there: There) -> Conversati
     if "until" in told:
         values["until"] = _function(file, (*at, "until"), told["until"], there)
     return made(file, at, Conversation, values)
+
+
+def _planner(file: File, at: Place, value: Any, there: There) -> Planner:
+    if not isinstance(value, dict):
+        raise file.wrong(at, "plan is a mapping: {agents: [Researcher, Writer], approval: true}.")
+    told = cast("Data", value)
+    known(file, at, told, names(Planner))
+    values: Data = {**told}
+    values["agents"] = [
+        _agent(file, (*at, "agents", i), each, there)
+        for i, each in enumerate(_list(file, (*at, "agents"), told.get("agents")))
+    ]
+    if "agent" in told:
+        values["agent"] = _agent(file, (*at, "agent"), told["agent"], there)
+    return made(file, at, Planner, values)
 
 
 def _member(file: File, at: Place, value: Any, there: There) -> Any:
@@ -365,7 +382,6 @@ _READ: Mapping[str, Reader] = {
     "window": _fields(Window, "{messages: 100, tokens: 50000}"),
     "effects": _effects,
     "preview": _function,
-    "undo": _function,
 }
 
 

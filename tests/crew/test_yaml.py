@@ -18,6 +18,7 @@ from crewkit.crew.load import load
 from crewkit.crew.yaml import load_yaml
 from crewkit.crew.yaml_schema import schema
 from crewkit.errors import CrewkitError, DefinitionError, InputError
+from crewkit.resilience.throttle import Rate
 
 TOOLS = '''
 from crewkit import Crew, Task, tool
@@ -87,6 +88,8 @@ tools:
          retry_on: ["my_tools:Passing", "builtins:OSError"], breaker: null, fallback: spare, rate: 5/s,
          control: [topic]}
   spare: {use: "my_tools:look", effects: [read, external], breaker: {failures: 2, pause: 5s}, preview: "my_tools:look"}
+  keep: {use: "my_tools:store", undo: unkeep}
+  unkeep: {use: "my_tools:store", effects: write, idempotent: true}
 agents:
   Writer: {goal: Write., tools: [look, spare], window: {messages: 50, model: cheap},
            guardrails: {results: ["my_tools:good"]}}
@@ -110,6 +113,9 @@ tasks:
   each: {description: "Do {item}.", agent: Writer, for_each: plan.parts, concurrency: 2, min_success: 0.5,
          fallback: [cheap, {capable: [tools]}, {agent: Judge}, {ask: {question: "Good?", expires: 1d}}],
          requires_tools: [look], until: "len_ok", iterations: 2, timeout: 5m, limits: {seconds: 1h}}
+  planned: {description: Do it., do: {plan: {agents: [Writer, Critic], agent: Judge, tasks: 3, approval: true}}}
+  text: {do: "my_tools:look"}
+  kept: {do: keep, needs: [text]}
   waits: {wait_for: something_happened, deadline: 7d}
   later: {wait_for: 30s}
 """.replace('until: "len_ok", ', "")
@@ -183,6 +189,9 @@ def test_all_that_python_can_say_can_be_said(folder):
     assert [type(rung).__name__ for rung in each.fallback] == ["str", "Capable", "Agent", "Ask"]
     assert each.fallback[3] == Ask("Good?", expires=86_400)
     assert (each.timeout, each.limits.seconds, tasks["waits"].deadline) == (300, 3600, timedelta(days=7))
+    planner = tasks["planned"].do
+    assert ([each.role for each in planner.agents], planner.who.role) == (["Writer", "Critic"], "Judge")
+    assert tasks["kept"].do.undo.name == "unkeep"
     assert tasks["later"].wait_for == timedelta(seconds=30)
 
 
@@ -277,7 +286,7 @@ def test_a_folder_with_a_yaml_file_is_a_target(folder):
         ),
         ("tasks:\n  t: {do: {resolve: vote}}", "line 2: resolve is 'vote', not a list"),
         ("tasks:\n  t: {do: {converse: {}}}", "line 2: tasks.t.do has no field 'converse'."),
-        ("tasks:\n  t: {do: {}}", "line 2: write one of these alone: conversation, resolve."),
+        ("tasks:\n  t: {do: {}}", "line 2: write one of these alone: conversation, plan, resolve."),
         ("tasks:\n  t: {routes: {u: 'x =='}}\n  u: {do: 'my_tools:look'}", "line 2: Task 't': routes['u']"),
         ("tasks:\n  a: x\n  a: y", "line 3: 'a' stands twice."),
         ("a: [1", "line 1: "),

@@ -36,6 +36,9 @@ Work = Callable[["Options"], Coroutine[Any, Any, "Result"]]
 _CAPS = ("usd", "tokens", "seconds", "steps")
 """Limits that can be raised on the command line."""
 
+_ROWS = 20
+"""Tasks and effects of a kind that are told at the end."""
+
 _CODES = {"completed": OK, "failed": FAILED, "paused": PAUSED, "limit": LIMIT, "denied": DENIED}
 
 
@@ -423,8 +426,10 @@ def _conclude(result: Result, progress: Progress, manner: Manner) -> None:
         ("↶", "green", {path: f"undone by {by}()" for path, by in report.undone.items()}),
         ("!", "red", {path: f"not undone: {why}" for path, why in report.left.items()}),
     ):
-        for task, why in tasks.items():
+        for task, why in list(tasks.items())[:_ROWS]:
             say_spans([(f"  {mark} ", style), (task, "bold"), (f"  {one_line(why, 400)}", "")], err=True)
+        if (hidden := len(tasks) - _ROWS) > 0:
+            say(f"  {mark} … {number(hidden)} more", style="dim", err=True)
     if result.status == "paused":
         _print_what_is_missing(result)
     elif report.left:

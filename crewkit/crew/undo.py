@@ -33,6 +33,10 @@ TYPES = ("tool.started", "tool.finished", "run.forked", "run.resumed")
 """Events from which effects are read."""
 
 
+_NAMED = 5
+"""Effects that are named in a sentence."""
+
+
 @dataclass(frozen=True)
 class Effect:
     """One call that changed something, or may have."""
@@ -60,9 +64,10 @@ class Undone:
 
     def said(self) -> str:
         """Say it in a sentence or two."""
-        parts = [f"Undone: {', '.join(self.undone)}."] if self.undone else []
-        left = "; ".join(f"{path}: {why.rstrip('.')}" for path, why in self.left.items())
-        return " ".join([*parts, *([f"Not undone: {left}."] if left else [])]) or "There was nothing to undo."
+        left = [f"{path}: {why.rstrip('.')}" for path, why in self.left.items()]
+        parts = [f"Undone: {_some(list(self.undone), ', ')}."] if self.undone else []
+        parts += [f"Not undone: {_some(left, '; ')}."] if left else []
+        return " ".join(parts) or "There was nothing to undo."
 
     def to_data(self) -> Data:
         """Return it as `undo.finished` tells it."""
@@ -164,6 +169,11 @@ async def give_back(
         (came.left if why else came.undone)[one.effect.path] = why or one.by
     run.keep("undo.finished", at, came.to_data(), task=task, agent="")
     return came
+
+
+def _some(names: Sequence[str], between: str) -> str:
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return between.join(names[:_NAMED]) + more
 
 
 def can_undo(crew: Crew) -> bool:

@@ -1,4 +1,4 @@
-"""`crewkit watch`: a run for every line of stdin, or every file in a folder."""
+"""`crewkit watch`: a run for every line of stdin, every file in a folder, or every call of a webhook."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ import click
 from crewkit.cli.common import STYLES, examples, say, say_spans
 from crewkit.cli.group import FAILED, INTERRUPTED, OK, PAUSED
 from crewkit.cli.inputs import caps, limit_options, read_inputs
+from crewkit.cli.posted import Calls, Place, webhook_options
 from crewkit.cli.stop import Stop
 from crewkit.cli.text import count, one_line
 from crewkit.core.clock import timestamp
@@ -45,6 +46,8 @@ class Item:
     key: str
     """What makes it the same item again, which is not run again."""
     inputs: Mapping[str, Any]
+    run: str = ""
+    """Its run, where that is begun already."""
 
 
 @dataclass
@@ -70,7 +73,7 @@ class Watching:
                 running.add_done_callback(lambda _: room.release())
 
     async def _one(self, item: Item) -> None:
-        run = "w-" + blake2b(f"{self.options.target}\x1e{item.key}".encode(), digest_size=6).hexdigest()
+        run = item.run or run_of(self.options.target, item.key)
         if run in self.running:
             self._tell(item, run, "running", "it came in a moment ago", repeated=True)
             return
@@ -123,10 +126,16 @@ class Watching:
         say_spans([*spans, (f"  {one_line(item.name, 80)}", ""), (detail, "dim")], err=True)
 
 
+def run_of(target: str, key: str) -> str:
+    """Return the id of an item's run: the same for the same item of the same crew."""
+    return "w-" + blake2b(f"{target}\x1e{key}".encode(), digest_size=6).hexdigest()
+
+
 @click.command(
     epilog=examples(
         "cat links.txt | crewkit watch crews/digest.py --lines --input folder",
         "crewkit watch crews/document_review.py --folder inbox --pattern '*.pdf'",
+        "crewkit watch crew.py --webhook --key id",
         "crewkit watch crew.py --json-lines --key id --concurrency 8 < orders.jsonl",
     )
 )
@@ -138,6 +147,7 @@ class Watching:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="A run for each file in it.",
 )
+@webhook_options
 @click.option("--pattern", default="*", show_default=True, help="Which files of the folder.")
 @click.option("--once", is_flag=True, help="End when the files that are there are done.")
 @click.option("--input", "into", default="", metavar="NAME", help="The input that gets the line or the path.")
@@ -155,6 +165,9 @@ def watch(
     lines: bool,
     json_lines: bool,
     folder: Path | None,
+    webhook: bool,
+    host: str,
+    port: int,
     pattern: str,
     once: bool,
     into: str,
@@ -169,32 +182,44 @@ def watch(
 
     Each item has a normal run whose id is made from what the item is: a line that was there before, or a
     file that has not changed, is not run again, and a run that was cut off is carried on.
+    A call (--webhook) is the same again by --key, by its Idempotency-Key, or by its inputs. It is answered
+    with the run's id once that is in the journal; what waits is carried on when somebody decided.
     """
     from crewkit.core.limits import Limits
     from crewkit.crew.load import load
     from crewkit.crew.options import Options
 
-    if lines + json_lines + (folder is not None) != 1:
-        raise InputError("Say what to watch: --lines, --json-lines or --folder FOLDER, one of them.")
+    if lines + json_lines + webhook + (folder is not None) != 1:
+        raise InputError(
+            "Say what to watch: --lines, --json-lines, --folder FOLDER or --webhook, one of them."
+        )
     answers = sys.stdout
     with redirect_stdout(sys.stderr):
         crew = load(target, Path.cwd())
     fixed = read_inputs(pairs, "")
-    name = "" if json_lines else _into(crew, into, fixed)
+    name = "" if json_lines or webhook else _into(crew, into, fixed)
     lines_in = _from_lines(name, fixed, key)
     items = lines_in if folder is None else _files(folder.absolute(), pattern, name, fixed, once=once)
+    place = Place(host, port, key, fixed) if webhook else None
     options = Options(target=target, limits=Limits(**caps(**limits)), model=model or None)
     with redirect_stdout(sys.stderr):
-        return asyncio.run(_watched(crew, options, items, concurrency, answers if as_json else None))
+        return asyncio.run(_watched(crew, options, place or items, concurrency, answers if as_json else None))
 
 
 async def _watched(
-    crew: Crew, options: Options, items: AsyncIterator[Item], concurrency: int, answers: TextIO | None
+    crew: Crew,
+    options: Options,
+    items: AsyncIterator[Item] | Place,
+    concurrency: int,
+    answers: TextIO | None,
 ) -> int:
     from crewkit.journal.open import open_journal
 
     journal = open_journal(None, options.environ)
     watching = Watching(crew, replace(options, journal=journal), journal, concurrency, answers)
+    if isinstance(items, Place):
+        calls = Calls(crew, watching.options, journal, items, lambda key: run_of(options.target, key), Item)
+        items = calls.items()
     task = asyncio.current_task()
     assert task is not None
     try:

@@ -1,4 +1,6 @@
+import http.client
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -7,6 +9,7 @@ import time
 import pytest
 
 from crewkit.cli.group import serve
+from crewkit.core.signing import signed
 
 SLOW = '''
 import time
@@ -144,3 +147,61 @@ def test_an_interrupted_watch_goes_on_where_it_stopped(invoke, folder):
     again = invoke("watch", "slow.py", "--json-lines", input=lines, standalone_mode=False)
     assert again.return_value == 0, again.stderr
     assert states(invoke) == ["completed", "completed"]
+
+
+@pytest.mark.slow
+def test_each_signed_call_has_a_run_and_the_same_call_has_none(invoke, folder):
+    secret = "a secret for the tests"
+    command = [sys.executable, "-m", "crewkit.cli.main", "watch", "slow.py", "--webhook", "--port", "0"]
+    (folder / "slow.py").write_text(SLOW)
+
+    def begun() -> tuple[subprocess.Popen[str], int]:
+        environ = {**os.environ, "CREWKIT_WEBHOOK_SECRET": secret}
+        process = subprocess.Popen(command, cwd=folder, env=environ, stderr=subprocess.PIPE, text=True)
+        line = process.stderr.readline()
+        return process, int(line.rpartition(":")[2].partition("/")[0])
+
+    def post(
+        port: int, body: bytes, *, key: str = "", signs: str = secret, path: str = "/runs"
+    ) -> tuple[int, dict]:
+        headers = signed(signs, path, body, time.time()) | ({"Idempotency-Key": key} if key else {})
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        connection.request("POST", path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+
+    def wait_for(*expected: str) -> None:
+        deadline = time.monotonic() + 60
+        while sorted(states(invoke)) != sorted(expected) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert sorted(states(invoke)) == sorted(expected)
+
+    process, port = begun()
+    try:
+        status, first = post(port, b'{"topic": "tides", "seconds": 0}')
+        assert (status, first["repeated"]) == (202, False)
+        assert post(port, b'{"seconds": 0, "topic": "tides"}') == (200, {**first, "repeated": True})
+        assert post(port, b'{"topic": "tides", "seconds": 0}', key="another")[0] == 202
+        assert post(port, b'{"topic": "moons", "seconds": 0}', key="another")[0] == 200
+        assert post(port, b'{"topic": "tides"}')[0] == 422
+        assert post(port, b"[1]")[0] == 400
+        assert post(port, b"{")[0] == 400
+        assert post(port, b"{}", signs="another secret here")[0] == 401
+        assert post(port, b"{}", path="/other")[0] == 404
+        wait_for("completed", "completed")
+        assert post(port, b'{"topic": "suns", "seconds": 5}')[0] == 202
+        process.kill()
+        process.communicate(timeout=60)
+        process, port = begun()
+        wait_for("completed", "completed", "completed")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        assert process.returncode == 130
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_watch_over_http_needs_a_secret(folder, capsys):
+    assert serve(["watch", "finding.py", "--webhook", "--port", "0"]) == 2
+    assert "CREWKIT_WEBHOOK_SECRET has to have 16 characters" in capsys.readouterr().err

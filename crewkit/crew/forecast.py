@@ -168,6 +168,11 @@ def _people(job: Job) -> Iterator[str]:
         yield from (
             f"which result counts: {rule.question}" for rule in job.task.do.rules if isinstance(rule, Ask)
         )
+    yield from (
+        f"where its work is not accepted: {rung.question}"
+        for rung in job.task.fallback
+        if isinstance(rung, Ask)
+    )
     if job.task.question:
         yield f"about its output: {job.task.question}"
 

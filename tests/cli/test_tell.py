@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from crewkit.cli.group import serve
 from crewkit.core.signing import signature
 from crewkit.journal.sqlite import SqliteJournal
 
@@ -128,3 +129,21 @@ def test_an_event_that_is_posted_lets_a_run_that_stays_go_on(folder: Path, start
 def test_listening_without_a_secret_is_refused(waiting, invoke, monkeypatch):
     monkeypatch.delenv("CREWKIT_WEBHOOK_SECRET", raising=False)
     assert "CREWKIT_WEBHOOK_SECRET has to have 16 characters" in error(invoke("listen", "--port", "0"))
+
+
+@pytest.mark.parametrize(
+    ("environ", "how", "said"),
+    [
+        ({}, "http", "SLACK_SIGNING_SECRET is not set"),
+        ({}, "socket", "Socket Mode needs SLACK_APP_TOKEN"),
+        ({"CREWKIT_SLACK_APPROVERS": "ann"}, "http", "'ann' is no id of a Slack user"),
+    ],
+)
+def test_what_slack_needs_is_said_before_anything_listens(invoke, capsys, monkeypatch, environ, how, said):
+    assert invoke("run", "finding.py", "-i", "topic=tides").exit_code == 0
+    for name in ("SLACK_SIGNING_SECRET", "SLACK_APP_TOKEN", "CREWKIT_SLACK_APPROVERS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert serve(["listen", "--slack", how, "--port", "0"]) == 2
+    assert said in capsys.readouterr().err

@@ -12,7 +12,7 @@ import pytest
 from inline_snapshot import snapshot
 from pydantic import BaseModel
 
-from crewkit import Agent, Crew, DefinitionError, Input, Route, Task, any_of, tool
+from crewkit import Agent, Ask, Crew, DefinitionError, Input, Route, Task, any_of, tool
 from crewkit.crew.drawing import mermaid, of_plan
 from crewkit.crew.forecast import forecast
 from crewkit.crew.graph import text
@@ -185,6 +185,14 @@ async def test_a_choice_is_made_once_over_restarts(make_options, runs):
     again = await crew().resume(result.run_id, make_options())
     assert (again.status, again.outputs["way"]) == ("paused", "tax")
     assert [e.task for e in runs.events(result.run_id, types=("approval.requested",))] == ["tax"]
+
+
+async def test_a_plan_shows_conditions_and_the_person_at_the_end_of_the_ladder():
+    asking = router("tax", fallback=[Ask("Who answers?")])
+    ahead = {task.path: task for task in forecast(desk(asking, "tax", "law")).tasks}
+    assert ahead["way"].conditions == ["chooses tax; law"]
+    assert ahead["way"].people == ["where its work is not accepted: Who answers?"]
+    assert ahead["tax"].conditions == ["when way == 'tax'"]
 
 
 async def test_routes_are_shown_as_needs_and_conditions():

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -31,14 +30,14 @@ from crewkit import (
     tool,
 )
 from crewkit.coordinator.schedule import Schedule
-from crewkit.core.events import Draft, Event
 from crewkit.core.limits import Meter
 from crewkit.crew.walk import Walk
-from crewkit.journal.base import Journal, Write
+from crewkit.journal.base import Journal
 from crewkit.journal.run import _TaskIndex
 from crewkit.journal.sqlite import SqliteJournal
 from crewkit.models.base import Request
 from crewkit.models.scripted import ScriptedModel, call
+from tests.crew.dying import Dying, answer, open_questions
 
 RUN = "r-maps"
 
@@ -377,30 +376,9 @@ def make_crew(world: World) -> Crew:
     return Crew([lengths, letters, inner, ended], inputs={"words": Input(type=list[str])})
 
 
-class Dying(SqliteJournal):
-    def __init__(self, path: Path, left: int) -> None:
-        super().__init__(path)
-        self.left = left
-
-    def append(self, writes: Sequence[Write]) -> list[list[Event]]:
-        done: list[list[Event]] = []
-        for write in writes:
-            self.left -= len(write.drafts) if write.epoch is not None else 0
-            if self.left < 0:
-                raise JournalError("The power is out.")
-            done += super().append([write])
-        return done
-
-
 def decide_all(journal: Journal) -> None:
-    events = list(journal.events(RUN))
-    decided = {event.data["id"] for event in events if event.type == "approval.decided"}
-    for event in events:
-        if event.type == "approval.requested" and event.data["id"] not in decided:
-            decision = "deny" if event.data["kind"] == "unknown" else "approve"
-            data = {"id": event.data["id"], "decision": decision, "note": "", "by": "a test"}
-            draft = Draft("approval.decided", event.path, data, event.task, key=f"decided:{data['id']}")
-            journal.append([Write(RUN, [draft], None)])
+    for question in open_questions(journal, RUN):
+        answer(journal, question, "deny" if question.data["kind"] == "unknown" else "approve")
 
 
 async def to_the_end(journal: Journal, world: World) -> Result:

@@ -26,11 +26,12 @@ from crewkit import (
     ToolContext,
     tool,
 )
-from crewkit.core.events import Draft, Event
+from crewkit.core.events import Event
 from crewkit.journal.base import Journal, Write
 from crewkit.journal.sqlite import SqliteJournal
 from crewkit.models.base import Request
 from crewkit.models.scripted import ScriptedModel, call
+from tests.crew.dying import Dying, answer, open_questions
 
 RUN = "r-undo"
 
@@ -260,10 +261,8 @@ async def test_an_effect_that_may_have_happened_is_asked_about_and_never_undone_
         scope=Scope(Grant("hold", "never")),
     )
     crew = Crew([Task("held", "Hold.", agent=agent)], name="held")
-    with Dying(runs.path, 10_000) as journal:
-        journal.die_at = "tool.started"
-        with pytest.raises(JournalError):
-            await crew.run({}, make_options(run_id=RUN, journal=journal))
+    with DyingAt(runs.path, "tool.started") as journal, pytest.raises(JournalError):
+        await crew.run({}, make_options(run_id=RUN, journal=journal))
     result = await crew.undo(RUN, "Ann", make_options())
     assert (result.status, undone) == ("paused", [])
     (asked,) = runs.events(RUN, types=("approval.requested",))
@@ -301,32 +300,23 @@ def test_mistakes_are_found_before_anything_runs():
 # Killed at every write
 
 
-class Dying(SqliteJournal):
-    def __init__(self, path: Path, left: int) -> None:
-        super().__init__(path)
-        self.left = left
-        self.die_at = ""
+class DyingAt(Dying):
+    """Dies after the first event of a type."""
+
+    def __init__(self, path: Path, type: str) -> None:
+        super().__init__(path, 10_000)
+        self.type = type
 
     def append(self, writes: Sequence[Write]) -> list[list[Event]]:
-        done: list[list[Event]] = []
-        for write in writes:
-            self.left -= len(write.drafts) if write.epoch is not None else 0
-            if self.left < 0:
-                raise JournalError("The power is out.")
-            done += super().append([write])
-            if self.die_at and any(draft.type == self.die_at for draft in write.drafts):
-                self.left = 0
+        done = super().append(writes)
+        if any(draft.type == self.type for write in writes for draft in write.drafts):
+            self.left = 0
         return done
 
 
 def decide_all(journal: Journal) -> None:
-    events = list(journal.events(RUN))
-    decided = {event.data["id"] for event in events if event.type == "approval.decided"}
-    for event in events:
-        if event.type == "approval.requested" and event.data["id"] not in decided:
-            data = {"id": event.data["id"], "decision": "approve", "note": "", "by": "a test"}
-            draft = Draft("approval.decided", event.path, data, event.task, key=f"decided:{data['id']}")
-            journal.append([Write(RUN, [draft], None)])
+    for question in open_questions(journal, RUN):
+        answer(journal, question, "approve")
 
 
 def saga(world: World) -> Crew:

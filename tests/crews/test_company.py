@@ -11,7 +11,8 @@ from inline_snapshot import snapshot
 from crewkit import JournalError, Options, Result
 from crewkit.journal.sqlite import SqliteJournal
 from crews.company import crew
-from tests.crews.dying import Dying, shape
+from tests.crew.dying import Dying
+from tests.crews.shape import shape
 
 RUN = "r-company"
 

@@ -165,7 +165,7 @@ def _collect(
     if node.kind == "tool":
         used.tools.clear()
         used.tools[node.status] += bool(node.attempts)
-    for child in sorted(node.children, key=_begun):
+    for child in sorted(node.children, key=_begun) if len(node.children) > 1 else node.children:
         below, wrong = _collect(child, node.path, nodes, times, red)
         used = _sum(used, below)
         bad += wrong

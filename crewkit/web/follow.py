@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from crewkit.core.events import Event
@@ -21,7 +22,17 @@ _STILL = 25
 """Looks without news after which the browser hears that somebody is still there."""
 
 
-def changes(journal: Journal, run: str, after: int, closing: threading.Event) -> Iterator[Data]:
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A run as a browser was given it."""
+
+    events: Sequence[Event]
+    data: RunData
+
+
+def changes(
+    journal: Journal, run: str, after: int, closing: threading.Event, loaded: Loaded | None = None
+) -> Iterator[Data]:
     """Yield what is new in a run, and an empty dictionary from time to time while nothing is.
 
     Args:
@@ -29,9 +40,13 @@ def changes(journal: Journal, run: str, after: int, closing: threading.Event) ->
         run: Its id.
         after: The last `seq` that the browser has.
         closing: Set when nobody is to be followed any more.
+        loaded: The run as it was read and folded before, where somebody did: if the browser has just that, it is not
+            read again.
     """
     events: list[Event] = []
     known: RunData | None = None
+    if loaded and loaded.data.head["last"] == after:
+        events, known = list(loaded.events), loaded.data
     looks = 0
     while not closing.is_set():
         began = time.monotonic()

@@ -17,7 +17,7 @@ from crewkit.errors import CrewkitError, InputError
 from crewkit.journal.base import Journal
 from crewkit.journal.decide import decide, find_question
 from crewkit.web.data import RunData, event_data, shortened
-from crewkit.web.follow import changes
+from crewkit.web.follow import Loaded, changes
 from crewkit.web.list import RunList
 from crewkit.web.page import page, policy
 
@@ -60,6 +60,8 @@ class PageServer(ThreadingHTTPServer):
         self.session = secrets.token_urlsafe(24)
         self.list = RunList(journal)
         self.closing = threading.Event()
+        self.loaded: tuple[str, Loaded | None] = "", None
+        """The run that a browser was given last, which it follows from there on."""
         try:
             super().__init__(("127.0.0.1", port), _Handler)
         except OSError as error:
@@ -195,6 +197,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not events:
             raise Refused(HTTPStatus.NOT_FOUND, f"There is no run {run}.")
         data = RunData.of(events, alive=self._alive(run))
+        self.server.loaded = (run, Loaded(events, data))
         return data.to_data([shortened(event_data(event)) for event in events])
 
     def _event(self, run: str, seq: int) -> Data:
@@ -229,7 +232,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.close_connection = True
         try:
-            for news in changes(self.server.journal, run, after, self.server.closing):
+            of, loaded = self.server.loaded
+            known = loaded if of == run else None
+            for news in changes(self.server.journal, run, after, self.server.closing, known):
                 text = json.dumps(news, ensure_ascii=False, separators=(",", ":"), default=str)
                 said = f"id: {news['head']['last']}\ndata: {text}\n\n" if news else ": still here\n\n"
                 self.wfile.write(said.encode("utf-8", "backslashreplace"))

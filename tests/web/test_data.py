@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from crewkit.core.events import Event
 from crewkit.journal.read import totals
 from crewkit.journal.tree import tree
 from crewkit.web.data import HEAD, LONGEST, RunData, embedded, event_data, shortened
+from crewkit.web.follow import Loaded, changes
 from crewkit.web.page import page
 
 _TEXT = st.recursive(
@@ -73,3 +75,14 @@ def test_what_changed_is_what_is_sent(events):
     changed = after.changed(before)
     assert {**before.nodes, **changed} == after.nodes
     assert len(changed) < len(after.nodes)
+
+
+def test_who_has_a_run_already_is_sent_only_what_is_new(launched):
+    journal, run = launched
+    events = list(journal.events(run))
+    before = RunData.of(events[:-1], alive=False)
+    last = before.head["last"]
+    news = next(changes(journal, run, last, threading.Event(), Loaded(events[:-1], before)))
+    assert [event["seq"] for event in news["events"]] == [events[-1].seq]
+    assert len(news["nodes"]) < len(before.nodes)
+    assert news["head"]["status"] == "completed"

@@ -24,8 +24,8 @@ from crewkit.memory.base import Hit, Memory, Merge, Record, Where
 from crewkit.memory.embed import Embedder, default_embedder, log
 from crewkit.memory.lexical import indexed_text
 from crewkit.memory.rank import Pipeline
+from crewkit.memory.reader import Source, Space
 from crewkit.memory.shelf import Shelf
-from crewkit.memory.store import Source, Space
 
 P = ParamSpec("P")
 T = TypeVar("T")

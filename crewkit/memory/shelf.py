@@ -16,7 +16,8 @@ from crewkit.memory.base import Hit, Merge, Record, Where
 from crewkit.memory.embed import SETTING, Embedder
 from crewkit.memory.lexical import indexed_text, words
 from crewkit.memory.rank import Pipeline, add_neighbours, best, fuse, named
-from crewkit.memory.store import Source, Space, Store
+from crewkit.memory.reader import Source, Space
+from crewkit.memory.store import Store
 from crewkit.memory.vectors import (
     MOST_MADE_ANEW,
     SEARCH_WIDTH,

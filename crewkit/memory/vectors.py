@@ -17,7 +17,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from crewkit.memory.store import Space, Store
+from crewkit.memory.reader import Space
+from crewkit.memory.store import Store
 
 if TYPE_CHECKING:
     import numpy as np

@@ -38,8 +38,8 @@ class Page {
 
   /** Go where the address says; at first, to what failed or waits. */
   start() {
+    this.transcript.show("");
     if (location.hash.length > 1) this.follow();
-    else this.transcript.show("");
     this.outline.select(this.at || "");
   }
 

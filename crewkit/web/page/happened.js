@@ -19,12 +19,20 @@ const SAYINGS = {
   "limit.exceeded": (run, { data }) => el("p", { class: "trouble" }, el("b", {}, "Limit reached. "), data.why || `${data.level}: ${data.limit}`),
   "breaker.changed": (run, { data }) => el("p", { class: data.state === "closed" ? "note" : "retry" }, icon("breaker"), ` ${breakerOf(data)}`),
   "conflict.resolved": (run, event) => conflictView(run, event),
+  "map.started": (run, { data }) => line("for each of", count(data.items || 0, "item")),
   "plan.proposed": (run, event) => planView(run, event),
   "plan.failed": (run, { data }) => el("p", { class: "retry" }, icon("iteration"), ` planned anew: ${oneLine(data.why || "", 600)}`),
   "wait.started": (run, event) => line("waits", `${waitsFor(event.data)}, since ${clock(event.ts, true)}`),
   "wait.finished": (run, event) => [line("came", `${cameOf(event.data)}, at ${clock(event.ts, true)}`), event.data.output !== undefined && event.data.outcome === "arrived" ? line("with", eventText(event, ["output"])) : ""],
   "wait.refused": (run, { data }) => el("p", { class: "retry" }, icon("check"), ` An event told by ${data.by || "somebody"} was refused: ${oneLine(data.why || "", 1000)}`),
   "inbox.read": (run, { data }) => (data.messages || []).map((message) => el("div", { class: "message inbox" }, el("span", { class: "label" }, "from outside"), el("div", {}, el("b", {}, message.by || "somebody"), ": ", oneLine(message.text || "", 2000)))),
+  "undo.started": (run, { data }) => data.calls
+    ? el("p", { class: "retry" }, icon("iteration"), ` ${count(data.calls.length, "effect")} to be undone${data.why ? `: ${oneLine(data.why, 600)}` : ""}`)
+    : line("undo", el("code", { class: "call" }, callText(data.tool || "", data.arguments))),
+  "undo.finished": (run, { data }) => undoneView(data),
+  "map.started": (run, { data }) => line("for each of", count(data.items || 0, "item")),
+  "plan.proposed": (run, { data }) => planView(data),
+  "plan.failed": (run, { data }) => el("p", { class: "trouble" }, el("b", {}, "The plan failed. "), oneLine(data.why || "", 1000)),
   note: (run, { data }) => line("note", oneLine(data.text || "", 2000)),
 };
 
@@ -58,6 +66,22 @@ function planView(run, event) {
   return line("planned", el("div", {}, `${count(tasks.length, "task")} by ${by}`, kept.length ? `; kept: ${kept.join(", ")}` : "",
     el("ul", {}, tasks.map((task) => el("li", {}, stepLink(run, `${plan}/${task.name}`, task.name),
       el("span", { class: "aside" }, ` ${task.agent}${task.needs?.length ? ` after ${task.needs.join(", ")}` : ""}`))))));
+}
+
+function undoneView({ undone, left = {}, tool = "", failed }) {
+  if (failed) return el("p", { class: "trouble" }, el("b", {}, `${tool} failed. `), oneLine(failed.message || failed.type || "", 1000));
+  if (!undone) return line("undone", `by ${tool}`);
+  return [
+    Object.entries(undone).map(([path, by]) => line("undone", `${path}, by ${by}`)),
+    Object.entries(left).map(([path, why]) => el("p", { class: "trouble" }, el("b", {}, `${path} stays. `), oneLine(why, 1000)))];
+}
+
+/** Show a plan: its tasks, who does each, and after what. */
+function planView({ tasks = [], kept = [], by = "", why = "" }) {
+  return el("div", { class: "memory" },
+    el("div", { class: "memory-head" }, icon("task"), el("b", {}, `planned ${count(tasks.length, "task")}`), by ? ` by ${by}` : "",
+      el("span", { class: "aside" }, [kept.length ? `kept: ${kept.join(", ")}` : "", why].filter(Boolean).join("; "))),
+    el("ul", { class: "cases" }, tasks.map((task) => el("li", {}, el("b", {}, task.name), ` ${task.agent || ""}${task.needs?.length ? `, after ${task.needs.join(", ")}` : ""}: ${oneLine(task.description || "", 400)}`))));
 }
 
 function breakerOf(data) {

@@ -160,7 +160,8 @@ function told(run, node) {
       const waits = run.child(node, "wait");
       const { kind } = (run.head.beginning.tasks || []).find((each) => each.name === node.path) || {};
       const several = ["conversation", "plan", "conflict"].includes(kind) ? kind : "function";
-      const aside = inner ? "crew" : waits ? "waits" : agent === segment ? several : agent;
+      const { items } = run.data(node, "map.started");
+      const aside = items !== undefined ? count(items, "item") : segment.endsWith("]") && agent === "coordinator" ? "" : inner ? "crew" : waits ? "waits" : agent === segment ? several : agent;
       return { icon: inner ? "crew" : waits ? "wait" : "task", name: segment, aside };
     }
     case "iteration":
@@ -210,6 +211,9 @@ function toldOfStep(run, node, segment) {
   }
   const conflict = run.data(node, "conflict.resolved");
   if (conflict.rule) return { icon: "conflict", name: "conflict", aside: `${conflict.chosen} counts, by ${conflict.rule}` };
+  const undone = run.data(node, "undo.started");
+  if (undone.tool) return { icon: "iteration", name: undone.tool, aside: `undoes ${undone.of || "it"}` };
+  if (undone.calls) return { icon: "iteration", name: "undone", aside: count(undone.calls.length, "effect") };
   if (segment === "episode") return { icon: "memory", name: "remembered", aside: "what became of the task" };
   const up = run.nodes.get(node.up);
   if (up?.kind === "tool") return { icon: "agent", name: node.title, aside: "answers" };

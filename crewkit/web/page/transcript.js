@@ -53,7 +53,7 @@ class Transcript {
         return "step";
       default: {
         const up = this.run.node(node.up);
-        if (up?.kind === "tool") return "colleague";
+        if (up?.kind === "tool") return this.run.newest(node, "undo.started") ? "step" : "colleague";
         return up?.kind === "turn" && node.children.every((child) => child.kind === "ask") ? "" : node.events.length ? "step" : "";
       }
     }

@@ -13,6 +13,9 @@ from crewkit.journal.strip import is_stripped
 
 Data = dict[str, Any]
 
+_NEEDED: dict[str, type] = {"crew": str, "inputs": dict, "models": dict, "definitions": dict}
+"""What a run cannot be carried on without, and its form."""
+
 
 def beginning(id: str, history: Sequence[Event]) -> Data:
     """Return what a run began with, as forks and resumes have it.
@@ -34,6 +37,12 @@ def beginning(id: str, history: Sequence[Event]) -> Data:
         raise InputError(
             f"The content of run {id} was dropped (crewkit runs prune --content none): only figures and decisions are "
             "left, so it cannot be carried on. Start a new run."
+        )
+    lacking = [name for name, form in _NEEDED.items() if not isinstance(begun.get(name), form)]
+    if lacking:
+        raise InputError(
+            f"The beginning of run {id} is damaged: it does not say {', '.join(lacking)}. So it cannot be carried on. "
+            f"Read what there is (crewkit show {id}) and start a new run."
         )
     return begun
 

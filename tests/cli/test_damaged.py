@@ -79,6 +79,7 @@ def kept(folder: Path, capfd) -> Kept:
         "replay": ["replay", over],
         "tell": ["tell", asking, "Be quick."],
         "pause": ["pause", asking],
+        "undo": ["undo", asking, "--no-input"],
         "export": ["export", over, "--format", "jsonl"],
         "export as a page": ["export", asking, "--format", "html"],
         "export as a cassette": ["export", over, "--format", "cassette"],

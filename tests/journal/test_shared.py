@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -264,3 +265,17 @@ async def test_whoever_waits_for_a_task_is_told_how_it_ended(journal: PostgresJo
     assert run.finished["draft"]["output"] == 7
     assert not run.arrived.is_set()
     writer.close()
+
+
+async def test_of_two_executors_of_an_effect_one_acts_whatever_became_of_leases(
+    journal: PostgresJournal, opened: Open
+):
+    worker = opened(worker=True)
+    lease = worker.take("r-1", "s-1", task="draft")
+    writers = [Writer(worker), Writer(worker)]
+    runs = [Run(writer, lease, history=list(worker.events("r-1"))) for writer in writers]
+    outcomes = await asyncio.gather(*(send(run) for run in runs), return_exceptions=True)
+    for writer in writers:
+        writer.close()
+    assert {type(outcome) for outcome in outcomes} == {dict, UnknownOutcome}
+    assert [event.type for event in journal.events("r-1", after=1)] == ["tool.started", "tool.finished"]

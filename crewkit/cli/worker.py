@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,7 @@ _HEALTH = 60.0
         "crewkit worker",
         "CREWKIT_JOURNAL=postgresql://crew@db/crew crewkit worker --concurrency 8",
         "crewkit worker --queue nightly --json",
+        "crewkit worker --list",
     )
 )
 @click.option(
@@ -50,14 +52,17 @@ _HEALTH = 60.0
     show_default=True,
     help="Seconds to finish what is in hand when told to stop.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Say what happens as JSON, one object per line.")
-def worker(*, concurrency: int, name: str, queue: str, grace: float, as_json: bool) -> int:
+@click.option("--list", "listing", is_flag=True, help="List the workers on this PostgreSQL, and end.")
+@click.option("--json", "as_json", is_flag=True, help="Say it as JSON, one object per line.")
+def worker(*, concurrency: int, name: str, queue: str, grace: float, listing: bool, as_json: bool) -> int:
     """Carry on the runs that were handed over with `crewkit run --detach`, and paused ones that can go on.
 
     Any number of workers may be started, on PostgreSQL on any number of hosts. Each takes the runs of its folder
     (or of a queue), and loads their crews from there. Ctrl-C or SIGTERM once: take no more, finish what is
     in hand, leave the rest to others. Twice: leave at once.
     """
+    if listing:
+        return _list(as_json=as_json)
     sys.path[:0] = [] if os.getcwd() in sys.path else [os.getcwd()]
     name = name or f"{socket.gethostname()}:{os.getpid()}"
     tell = _as_json if as_json else _as_text
@@ -69,7 +74,7 @@ async def _work(queue: str, concurrency: int, name: str, grace: float, tell: Cal
     from crewkit.engine.start import open_worker
     from crewkit.engine.worker import Said
 
-    worker, engine, journal = await open_worker(queue, concurrency, tell)
+    worker, engine, journal = await open_worker(queue, concurrency, tell, name)
     stops = _Stops(worker, lambda: tell(Said("stopping", why=f"{count(len(worker.in_hand), 'job')} in hand")))
     tell(
         Said("working", why=f"{concurrency} at a time, for {queue}, runs in {getattr(journal, 'where', '?')}")
@@ -86,6 +91,28 @@ async def _work(queue: str, concurrency: int, name: str, grace: float, tell: Cal
     return INTERRUPTED if stops.by is signal.SIGINT else OK
 
 
+def _list(*, as_json: bool) -> int:
+    from crewkit.engine.start import list_workers
+
+    workers = list_workers()
+    if as_json:
+        for each in workers:
+            click.echo(json.dumps({**asdict(each), "alive": each.silent < _SILENT}, ensure_ascii=False))
+        return OK
+    for each in workers:
+        alive = each.silent < _SILENT
+        spans: list[Span] = [(each.name, "bold"), (f"  {each.in_hand} of {each.concurrency} in hand", "")]
+        spans.append((f"  {each.done} done", ""))
+        spans += [(f"  {each.gave_up} given up", "red")] if each.gave_up else []
+        spans.append((f"  up {duration(each.up)}", "dim"))
+        spans += [] if alive else [(f"  silent for {duration(each.silent)}", "red")]
+        spans.append((f"  {each.queue}", "dim"))
+        say_spans(spans)
+    if not workers:
+        click.echo("No workers. Start one: crewkit worker", err=True)
+    return OK
+
+
 async def _report(worker: Worker, tell: Callable[[Said], None]) -> None:
     from crewkit.engine.worker import Said
 
@@ -97,6 +124,10 @@ async def _report(worker: Worker, tell: Callable[[Said], None]) -> None:
                 "health", why=", ".join(f"{value:g} {key.replace('_', ' ')}" for key, value in health.items())
             )
         )
+
+
+_SILENT = 6.0
+"""Seconds without a word after which a worker is not taken to be alive. They speak every two."""
 
 
 class _Stops:

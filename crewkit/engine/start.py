@@ -9,12 +9,14 @@ from crewkit.core.environ import environment
 from crewkit.engine.here import Here
 from crewkit.engine.port import Engine, Job
 from crewkit.engine.worker import Said, Worker
+from crewkit.errors import InputError
 from crewkit.journal.base import Journal
 from crewkit.journal.open import open_journal, postgres_url
+from crewkit.journal.workers import WorkerInfo
 
 
 async def open_worker(
-    queue: str, concurrency: int, say: Callable[[Said], None]
+    queue: str, concurrency: int, say: Callable[[Said], None], name: str
 ) -> tuple[Worker, Engine, Journal]:
     """Open a worker for the journal that is meant here; on PostgreSQL it shares runs with others.
 
@@ -37,7 +39,30 @@ async def open_worker(
 
     shared = await asyncio.to_thread(PostgresJournal, url, worker=True)
     engine = Procrastinate(url, queue=queue, concurrency=concurrency, told=put_off)
-    return Worker(shared, engine, queue=queue, say=say, shared=shared), engine, shared
+    return (
+        Worker(shared, engine, queue=queue, say=say, shared=shared, name=name, concurrency=concurrency),
+        engine,
+        shared,
+    )
+
+
+def list_workers() -> list[WorkerInfo]:
+    """List the workers that said something lately, the oldest first.
+
+    Raises:
+        InputError: The journal is on SQLite, whose workers do not know of each other.
+        JournalError: The journal cannot be reached.
+    """
+    url = postgres_url(environment())
+    if not url:
+        raise InputError(
+            "Workers are listed on PostgreSQL alone: set CREWKIT_JOURNAL. On SQLite, `crewkit runs` tells which "
+            "process carries a run on."
+        )
+    from crewkit.journal.postgres import PostgresJournal
+
+    with PostgresJournal(url) as journal:
+        return journal.workers()
 
 
 async def announce(run: str, queue: str) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +28,7 @@ from crewkit.engine.watch import Watch
 from crewkit.errors import CrewkitError, DefinitionError, InputError, JournalError, ReplayError, RunBusy
 from crewkit.journal.base import Journal, SharedJournal
 from crewkit.journal.read import beginning
+from crewkit.journal.workers import WorkerState
 from crewkit.journal.writer import Writer
 from crewkit.resilience.places import OwnPlaces
 
@@ -35,6 +39,9 @@ GRACE = 30.0
 
 _LOOK = 0.5
 """Seconds between two looks for paused runs that can go on."""
+
+_TELL = 2.0
+"""Seconds between two times that a worker tells others of itself."""
 
 _QUIET = timedelta(seconds=5)
 """A run that was handed over and that nobody has touched for this long is delivered, in case it was not yet."""
@@ -78,6 +85,8 @@ class Worker:
         queue: str,
         say: Callable[[Said], None],
         shared: SharedJournal | None = None,
+        name: str = "",
+        concurrency: int = 0,
     ) -> None:
         """Work on the runs of a journal.
 
@@ -88,7 +97,11 @@ class Worker:
             say: Is told what is taken and what becomes of it.
             shared: The same journal, where several workers carry one run on: its tasks are delivered. Otherwise each
                 run is carried on whole.
+            name: How it is listed.
+            concurrency: Jobs at a time, as it is listed.
         """
+        self._name = name
+        self._concurrency = concurrency
         self.health = Health()
         self._journal = journal
         self._engine = engine
@@ -127,6 +140,7 @@ class Worker:
         """
         serving = asyncio.create_task(self._engine.serve(self._do, self._take_away))
         finding = asyncio.create_task(self._find())
+        telling = asyncio.create_task(self._tell_state())
         stopped = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait((serving, stopped), return_when=asyncio.FIRST_COMPLETED)
@@ -137,6 +151,8 @@ class Worker:
                 each.cancel()
             await asyncio.gather(serving, finding, return_exceptions=True)
             await self._hand_back(grace)
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
             if self._options.writer is not None:
                 await asyncio.to_thread(self._options.writer.close)
 
@@ -234,6 +250,23 @@ class Worker:
             except JournalError:
                 pass  # looked for again
             await asyncio.sleep(_LOOK)
+
+    async def _tell_state(self) -> None:
+        """Tell others of this worker, again and again."""
+        if (shared := self._shared) is None:
+            return
+        host, pid = socket.gethostname(), os.getpid()
+        try:
+            while True:
+                health = self.health
+                counts = (self._concurrency, len(self._hands), health.done, health.gave_up)
+                state = WorkerState(self._name, self._queue, host, pid, *counts)
+                with suppress(JournalError):  # told again
+                    await asyncio.to_thread(shared.tell_state, state)
+                await asyncio.sleep(_TELL)
+        finally:
+            with suppress(JournalError):
+                await asyncio.to_thread(shared.leave_workers, self._name)
 
     def _ready(self) -> list[str]:
         now = datetime.now(UTC)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from crewkit.core.events import Draft, Event
+from crewkit.journal.workers import WorkerInfo, WorkerState
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +223,20 @@ class SharedJournal(Journal, Protocol):
 
     def lasts(self, runs: Sequence[str]) -> dict[str, int]:
         """Return the highest `seq` of each of these runs. Cheap enough to poll."""
+        ...
+
+    # What workers say of themselves.
+
+    def tell_state(self, state: WorkerState) -> None:
+        """Let others know of a worker of this process."""
+        ...
+
+    def leave_workers(self, name: str) -> None:
+        """Let others know that a worker stops."""
+        ...
+
+    def workers(self) -> list[WorkerInfo]:
+        """List the workers that said something lately, also those that died without a word; the oldest first."""
         ...
 
     # Places that all processes share; see `crewkit.resilience.places`.

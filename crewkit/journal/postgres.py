@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from crewkit.core.events import Event
 from crewkit.errors import CrewkitError, JournalError, RunBusy
-from crewkit.journal import places
+from crewkit.journal import places, workers
 from crewkit.journal.base import Lease, Write
 from crewkit.journal.batch import Batch
 from crewkit.journal.late import late_ends
@@ -29,6 +29,7 @@ from crewkit.journal.sql import (
     tail_of,
     taken,
 )
+from crewkit.journal.workers import WorkerInfo, WorkerState
 
 if TYPE_CHECKING:
     from crewkit.journal.link import Connection
@@ -71,6 +72,8 @@ _SCHEMAS = (
     places.SCHEMA,
     # 6: what was forked from a run.
     "CREATE INDEX runs_origin ON runs (origin) WHERE origin <> '';",
+    # 7: what workers say of themselves.
+    workers.SCHEMA,
 )
 # `data` is text and not jsonb, which refuses NUL and half characters, and rewrites numbers and the order of keys.
 # `batch` is the transaction's own mark: it tells whether one whose commit was not answered happened.
@@ -235,6 +238,18 @@ class PostgresJournal(SqlJournal):
     def begin_call(self, what: str, calls: int, seconds: float) -> float:
         """Count a call as begun, where fewer were in so many seconds; otherwise return the seconds to wait."""
         return self._writer.run(lambda db: places.begin_call(db, what, calls, seconds))
+
+    def tell_state(self, state: WorkerState) -> None:
+        """Let others know of a worker of this process."""
+        self._reader.run(lambda db: workers.say(db, state))
+
+    def leave_workers(self, name: str) -> None:
+        """Let others know that a worker stops."""
+        self._reader.run(lambda db: workers.leave(db, name), patience=1)
+
+    def workers(self) -> list[WorkerInfo]:
+        """List the workers that said something lately, also those that died without a word; the oldest first."""
+        return self._reader.run(workers.known)
 
     def append(self, writes: Sequence[Write]) -> list[list[Event]]:
         """Append all the writes in one transaction; return what became of each, in order."""

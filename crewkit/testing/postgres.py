@@ -30,8 +30,11 @@ class PostgresServer:
     password = "s3cret-%2Fpass"  # noqa: S105  it is not asked for; tests look for it where it must not be
     """Stands in the URL."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, fsync: bool = False) -> None:
         """Make the server's files; it is not started.
+
+        Args:
+            fsync: Survive a loss of power, as a real server does. No test cuts the power, and each commit waits for it.
 
         Raises:
             FileNotFoundError: PostgreSQL is not on this machine.
@@ -42,6 +45,7 @@ class PostgresServer:
                 "PostgreSQL is missing: no initdb and postgres on PATH or in /usr/lib/postgresql/*/bin."
             )
         self._binaries = found
+        self._fsync = fsync
         self._user = _unprivileged()
         self._numbers = itertools.count()
         self.port = _free_port()
@@ -89,7 +93,7 @@ class PostgresServer:
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
             "unix_socket_directories": str(self.folder),
-            "fsync": "off",  # no test cuts the power
+            "fsync": "on" if self._fsync else "off",
             "wal_writer_delay": "10s",  # a crash takes what was not synced
             "logging_collector": "off",
         }

@@ -79,9 +79,14 @@ class Fleet:
         runs: list[str] = []
         with PostgresJournal(self.url) as journal:
             options = Options(journal=journal, environ={}, queue=str(self.folder), target=target)
-            for _ in range(count):
-                runs.append(await hand_over(crew, {}, options))
-                await engine.deliver(Job(runs[-1]))
+            at_once = asyncio.Semaphore(16)
+
+            async def one() -> None:
+                async with at_once:
+                    runs.append(run := await hand_over(crew, {}, options))
+                    await engine.deliver(Job(run))
+
+            await asyncio.gather(*(one() for _ in range(count)))
         await engine.close()
         return runs
 
@@ -107,8 +112,11 @@ class Fleet:
                     at = datetime.fromisoformat(said["ts"]).timestamp()
                     taken.setdefault((said["run"], said.get("task", "")), []).append(at)
         seconds: list[float] = []
+        asked = {run for (run,) in self.sql("SELECT run FROM events WHERE type = 'approval.requested'")}
         for name, at in killed:
             for job in self._in_hand(name):
+                if job[0] in asked:
+                    continue  # it may have waited for the person
                 after = [other - at for other in taken[job] if other > at]
                 seconds += [min(after)] if after else []
         return seconds

@@ -1,6 +1,6 @@
 """Run the benchmarks and print one table; with `--write`, put it into docs/benchmarks.md.
 
-python tests/bench/run.py [steps] [fanout] [graphs] [resume] [growth] [start] [waits] [--write]
+python tests/bench/run.py [steps] [fanout] [graphs] [resume] [growth] [start] [waits] [durable] [long] [--write]
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from importlib.metadata import version
 
 from measure import HEAD, HERE, Row
 
-BENCHES = ("steps", "fanout", "graphs", "resume", "growth", "start", "waits")
+BENCHES = ("steps", "fanout", "graphs", "resume", "growth", "start", "waits", "durable", "long")
 DOC = HERE.parent.parent / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 

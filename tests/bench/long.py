@@ -12,6 +12,7 @@ from measure import Row, home
 
 from crewkit import Agent, Crew, Limits, Task
 from crewkit.core.messages import ToolCall
+from crewkit.crew.fork import fork_only
 from crewkit.errors import ModelError
 from crewkit.models.base import Answer, Request, Usage, Watch
 from crews import NO_CAPS, options, search
@@ -89,9 +90,12 @@ def _long(folder: Path) -> list[Row]:
     assert result.ok, result
     assert model.asked == asked + 1
     steps = TASKS * (2 * TURNS - 1)
-    began, moments = time.monotonic(), list[float]()
-    listening = replace(options(folder), changed="keep", listener=lambda _: moments.append(time.monotonic()))
-    fork = asyncio.run(crew.fork(broken.run_id, f"t99/{TURNS}", options=listening))
+    place, keeping = f"t99/{TURNS}", replace(options(folder), changed="keep")
+    began = time.monotonic()
+    asyncio.run(fork_only(crew, broken.run_id, place, {}, "", keeping))
+    made = time.monotonic() - began
+    began = time.monotonic()
+    fork = asyncio.run(crew.fork(broken.run_id, place, options=keeping))
     ended = time.monotonic() - began
     assert fork.ok, fork
     return [
@@ -102,12 +106,12 @@ def _long(folder: Path) -> list[Row]:
             f"{again / first:.2f} times",
         ),
         Row(
-            f"fork of {steps:,} steps, until it is made",
-            f"{moments[0] - began:.2f} s",
-            f"carried on to its end {ended:.2f} s",
+            f"fork of {steps:,} steps, left for a resume",
+            f"{made:.2f} s",
+            f"forked and carried on to its end {ended:.2f} s",
             "",
             "< 1 s",
-            moments[0] - began < 1,
+            made < 1,
         ),
     ]
 

@@ -40,6 +40,13 @@ def test_the_strict_type_checker_has_nothing_to_say():
     run("pyright")
 
 
+def test_nothing_else_stands_at_the_top():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    top = {line.partition("/")[0] for line in listed.splitlines()}
+    own = {"README.md", "crews", "crewkit", "docs", "pyproject.toml", "tests"}
+    assert {name for name in top if not name.startswith(".")} == own
+
+
 def test_every_public_name_is_there_and_listed_once():
     listed = crewkit.__all__
     assert listed == sorted(set(listed), key=listed.index)

@@ -40,7 +40,7 @@ def crew_again(run: str, begun: Mapping[str, Any], target: str | None, command: 
 
 def loaded(target: str, cwd: Path) -> Crew:
     """Load a crew; what its file prints does not get among the answers."""
-    from crewkit.crew.load import load
+    from crewkit.files.load import load
 
     with redirect_stdout(sys.stderr):
         return load(target, cwd)

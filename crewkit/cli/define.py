@@ -51,7 +51,7 @@ def new(*, name: str, as_yaml: bool) -> None:
     if not as_yaml:
         _write({path: _starter("starter.py.txt", path)})
     else:
-        from crewkit.crew.yaml_schema import schema
+        from crewkit.files.schema import schema
 
         tools = path.with_name(f"{re.sub(r'[^A-Za-z0-9_]', '_', path.stem)}_tools.py")
         if tools.stem[0].isdigit():
@@ -101,7 +101,7 @@ def _write(files: dict[Path, str]) -> None:
 def check(*, target: str | None, as_schema: bool, as_json: bool) -> None:
     """Find the mistakes in the crew that TARGET names, without running it, and show what it may do."""
     if as_schema:
-        from crewkit.crew.yaml_schema import schema
+        from crewkit.files.schema import schema
 
         click.echo(json.dumps(schema(), indent=1, ensure_ascii=False))
         return
@@ -140,9 +140,9 @@ def graph(*, target: str | None, run: str, form: str) -> None:
 
     SVG is laid out here: it needs no browser, no network and no Graphviz.
     """
-    from crewkit.crew import drawing
-    from crewkit.crew.graph import text
-    from crewkit.crew.svg import svg
+    from crewkit.preview import drawing
+    from crewkit.preview.graph import text
+    from crewkit.preview.svg import svg
 
     if bool(target) == bool(run):
         raise InputError("Name a crew (path.py) or a run (--run RUN), one of them.")
@@ -161,7 +161,7 @@ def graph(*, target: str | None, run: str, form: str) -> None:
 
 
 def _loaded(target: str) -> Crew:
-    from crewkit.crew.load import load
+    from crewkit.files.load import load
 
     with redirect_stdout(sys.stderr):
         return load(target, Path.cwd())
@@ -171,7 +171,7 @@ def _loaded(target: str) -> Crew:
 
 
 def _print_job(crew: Crew, job: Job) -> None:
-    from crewkit.crew.graph import worker
+    from crewkit.preview.graph import worker
 
     needs: list[Span] = [(f"  after {job.after}", "dim")] if job.needs else []
     say_spans([("  task ", ""), (job.name, "bold"), (f"  {worker(job)}", ""), *needs])
@@ -236,7 +236,7 @@ def _warnings(crew: Crew, job: Job) -> list[str]:
 
 
 def _rule_of_two(crew: Crew) -> list[str]:
-    from crewkit.crew.rule_of_two import rule_of_two
+    from crewkit.preview.rule_of_two import rule_of_two
 
     return list(rule_of_two(crew))
 
@@ -283,7 +283,7 @@ def _input(given: Any) -> str:
 
 def _as_data(crew: Crew, warnings: list[str]) -> dict[str, Any]:
     from crewkit.crew.crew import REQUIRED
-    from crewkit.crew.graph import worker
+    from crewkit.preview.graph import worker
 
     return {
         "crew": crew.name,

@@ -83,8 +83,8 @@ def export(*, run: str, kind: str, target: str, content: str | None, endpoint: s
 
 
 def _cassette(run: str, events: list[Event]) -> str:
-    from crewkit.crew.history import beginning
     from crewkit.journal.cassette import write_cassette
+    from crewkit.runs.history import beginning
 
     beginning(run, events)  # refuses what has lost its content, or cannot be read to its end
     return write_cassette(events)

@@ -82,8 +82,8 @@ def fork(
     crew, target = crew_again(found, begun, target, "fork")
     manner = manner_of(as_json=as_json, quiet=quiet, **rest)
     if no_run:
-        from crewkit.crew.fork import fork_only
         from crewkit.crew.options import Options
+        from crewkit.runs.fork import fork_only
 
         options = Options(target=target, run_id=run_id, **options_of(manner))
         with redirect_stdout(sys.stderr):

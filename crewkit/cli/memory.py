@@ -369,7 +369,7 @@ def _embedder(tell: Callable[[str], None]) -> Any:
     from functools import partial
 
     from crewkit.core.environ import environment
-    from crewkit.crew.memory import model_embedder
+    from crewkit.execution.memory import model_embedder
     from crewkit.memory.embed import default_embedder
 
     environ = environment()

@@ -31,9 +31,9 @@ def plan(*, target: str, model: str, as_json: bool) -> None:
     tools may do, where a person is asked, and what looks wrong.
     """
     from crewkit.core.environ import environment
-    from crewkit.crew.forecast import Ahead, forecast
-    from crewkit.crew.load import load
+    from crewkit.files.load import load
     from crewkit.notify.places import shown
+    from crewkit.preview.forecast import Ahead, forecast
 
     with redirect_stdout(sys.stderr):
         crew = load(target, Path.cwd())

@@ -99,7 +99,7 @@ class Calls:
         return begun.result(PATIENCE)
 
     async def _begun(self, data: dict[str, Any], key: str) -> tuple[str, bool]:
-        from crewkit.crew.run import hand_over
+        from crewkit.runs.run import hand_over
 
         inputs = {**self._place.fixed, **data}
         named = self._place.key

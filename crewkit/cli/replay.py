@@ -17,7 +17,7 @@ from crewkit.cli.text import count
 
 if TYPE_CHECKING:
     from crewkit.core.events import Event
-    from crewkit.crew.replay import Replay
+    from crewkit.runs.replay import Replay
 
 
 @click.command(
@@ -39,8 +39,8 @@ def replay(*, run: str, target: str | None, as_json: bool) -> int:
     Models and tools answer from the journal: there is no network, no effect and no cost, and nothing is kept. Exit
     code 0: the same; 1: different.
     """
-    from crewkit.crew.history import beginning
-    from crewkit.crew.replay import replay as replayed
+    from crewkit.runs.history import beginning
+    from crewkit.runs.replay import replay as replayed
 
     events = _recorded(run)
     found = events[-1].run
@@ -66,7 +66,7 @@ def _recorded(run: str) -> list[Event]:
 
 
 def _print(told: Replay) -> None:
-    from crewkit.crew.replay import in_words
+    from crewkit.runs.replay import in_words
 
     if told.same:
         say_spans(

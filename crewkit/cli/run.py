@@ -26,10 +26,10 @@ from crewkit.errors import CrewkitError, InputError, JournalError, RunBusy
 
 if TYPE_CHECKING:
     from crewkit.core.events import Event
-    from crewkit.crew.changes import RepeatsEffects
     from crewkit.crew.crew import Crew
     from crewkit.crew.options import Changed, Options
     from crewkit.crew.result import Result
+    from crewkit.runs.changes import RepeatsEffects
 
 Work = Callable[["Options"], Coroutine[Any, Any, "Result"]]
 
@@ -194,7 +194,7 @@ def manner_of(
 
 
 def _nothing_to_do(run: str, begun: Mapping[str, Any], crew: Crew) -> None:
-    from crewkit.crew.changes import compare
+    from crewkit.runs.changes import compare
 
     say(f"Run {run} is complete: nothing is run again.", style="dim", err=True)
     changes = compare(begun.get("definitions") or {}, crew.plan.definitions)
@@ -210,8 +210,8 @@ def _nothing_to_do(run: str, begun: Mapping[str, Any], crew: Crew) -> None:
 def _hand_over(crew: Crew, inputs: Mapping[str, Any], manner: Manner, target: str, queue: str) -> int:
     """Begin a run for workers; stdout gets its id."""
     from crewkit.crew.options import Options
-    from crewkit.crew.run import hand_over
     from crewkit.engine.start import announce
+    from crewkit.runs.run import hand_over
 
     options = Options(target=target, queue=queue, **options_of(manner))
     with redirect_stdout(sys.stderr):
@@ -229,8 +229,8 @@ def _hand_over(crew: Crew, inputs: Mapping[str, Any], manner: Manner, target: st
 
 def carry(crew: Crew, work: Work, progress: Progress, manner: Manner, target: str) -> int:
     """Do the work under a person's eyes, tell its end, and return the exit code."""
-    from crewkit.crew.changes import RepeatsEffects
     from crewkit.crew.options import Options
+    from crewkit.runs.changes import RepeatsEffects
 
     options = Options(target=target, **options_of(manner))
     try:
@@ -283,7 +283,7 @@ def _resuming(crew: Crew, run: str, progress: Progress) -> Work:
     """Return the work of carrying a run on, or of following it while another process does."""
 
     async def work(options: Options) -> Result:
-        from crewkit.crew.attach import attach
+        from crewkit.runs.attach import attach
 
         while True:
             try:

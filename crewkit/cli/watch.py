@@ -186,8 +186,8 @@ def watch(
     with the run's id once that is in the journal; what waits is carried on when somebody decided.
     """
     from crewkit.core.limits import Limits
-    from crewkit.crew.load import load
     from crewkit.crew.options import Options
+    from crewkit.files.load import load
 
     if lines + json_lines + webhook + (folder is not None) != 1:
         raise InputError(

@@ -19,7 +19,7 @@ from crewkit.tools.call import invoke
 
 if TYPE_CHECKING:
     from crewkit.crew.compile import Job
-    from crewkit.crew.walk import Walk
+    from crewkit.execution.walk import Walk
 
 Data = dict[str, Any]
 

@@ -138,7 +138,7 @@ class Crew:
             DefinitionError: A model cannot be used; nothing was run.
             JournalError: The journal cannot be written; what is in it is kept.
         """
-        from crewkit.crew.run import start
+        from crewkit.runs.run import start
 
         return await start(self, inputs or {}, options)
 
@@ -156,7 +156,7 @@ class Crew:
         Streamed text comes as events of type `model.chunk` with `seq` 0, which no journal holds. Leaving the loop
         early stops the run in order; it can be resumed.
         """
-        from crewkit.crew.run import stream
+        from crewkit.runs.run import stream
 
         return stream(self, inputs or {}, options)
 
@@ -172,7 +172,7 @@ class Crew:
             RunBusy: Another process is at it.
             ReplayError: An unfinished task is not what it was when the run began.
         """
-        from crewkit.crew.run import resume
+        from crewkit.runs.run import resume
 
         return await resume(self, run, options)
 
@@ -188,7 +188,7 @@ class Crew:
             InputError: There is no such run, it was not a run of this crew, or it is undone already.
             RunBusy: Another process is at it.
         """
-        from crewkit.crew.run import undo
+        from crewkit.runs.run import undo
 
         return await undo(self, run, by, options)
 
@@ -219,6 +219,6 @@ class Crew:
             InputError: There is no such run or place, or effects would happen again.
             ReplayError: An unfinished task is not what it was.
         """
-        from crewkit.crew.fork import fork
+        from crewkit.runs.fork import fork
 
         return await fork(self, run, at, inputs, edit, options)

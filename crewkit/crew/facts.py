@@ -11,7 +11,7 @@ from crewkit.coordinator.schedule import Outcome
 
 if TYPE_CHECKING:
     from crewkit.crew.compile import Job
-    from crewkit.crew.walk import Walk
+    from crewkit.execution.walk import Walk
 
 
 class Facts(TypedDict):

@@ -23,7 +23,7 @@ from crewkit.tools.tool import Tool, ToolContext
 if TYPE_CHECKING:
     from crewkit.crew.compile import Job
     from crewkit.crew.crew import Crew, Input
-    from crewkit.crew.walk import Walk
+    from crewkit.execution.walk import Walk
 
 Data = dict[str, Any]
 

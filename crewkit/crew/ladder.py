@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from crewkit.crew.compile import Job
     from crewkit.crew.crew import Crew
     from crewkit.crew.task import Task
-    from crewkit.crew.walk import Walk
+    from crewkit.execution.walk import Walk
 
 Data = dict[str, Any]
 

@@ -15,22 +15,23 @@ from pathlib import Path
 from typing import Any
 
 from crewkit.core.clock import SystemClock, timestamp
-from crewkit.crew.changes import compare
 from crewkit.crew.crew import Crew
-from crewkit.crew.load import load
 from crewkit.crew.options import Options
-from crewkit.crew.part import OtherCrew, Part, do_part
-from crewkit.crew.run import give_up, resume
 from crewkit.engine.elsewhere import Elsewhere
 from crewkit.engine.places import SharedPlaces
 from crewkit.engine.port import Engine, Job, NotHere
 from crewkit.engine.watch import Watch
 from crewkit.errors import CrewkitError, DefinitionError, InputError, JournalError, ReplayError, RunBusy
+from crewkit.execution.part import OtherCrew, Part
+from crewkit.files.load import load
 from crewkit.journal.base import Journal, SharedJournal
 from crewkit.journal.read import beginning
 from crewkit.journal.workers import WorkerState
 from crewkit.journal.writer import Writer
 from crewkit.resilience.places import OwnPlaces
+from crewkit.runs.changes import compare
+from crewkit.runs.part import do_part
+from crewkit.runs.run import give_up, resume
 
 Data = dict[str, Any]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from crewkit.core.events import Event
 from crewkit.crew.crew import Crew
-from crewkit.crew.replay import Replay, in_words, replay
 from crewkit.crew.result import Result
 from crewkit.errors import InputError, ReplayError
 from crewkit.journal.cassette import read_cassette, write_cassette
 from crewkit.models.recorded import RecordedModel
+from crewkit.runs.replay import Replay, in_words, replay
 
 _NAMED = 8
 """Further places named where a crew goes another way."""

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from crewkit.crew.crew import Crew
-from crewkit.crew.load import load
 from crewkit.crew.options import Options
-from crewkit.crew.run import hand_over
 from crewkit.engine.port import Job
 from crewkit.engine.procrastinate import Procrastinate
+from crewkit.files.load import load
 from crewkit.journal.postgres import PostgresJournal
+from crewkit.runs.run import hand_over
 from crewkit.testing.postgres import PostgresServer
 
 

@@ -12,9 +12,9 @@ from measure import Row, home
 
 from crewkit import Agent, Crew, Limits, Task
 from crewkit.core.messages import ToolCall
-from crewkit.crew.fork import fork_only
 from crewkit.errors import ModelError
 from crewkit.models.base import Answer, Request, Usage, Watch
+from crewkit.runs.fork import fork_only
 from crews import NO_CAPS, options, search
 
 TASKS, TURNS = 100, 50

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from crewkit import Crew, Input, JournalError, Options, Task, Tool, ToolContext, any_of
 from crewkit.core.events import Event
-from crewkit.crew.replay import replay
 from crewkit.journal.base import Write
 from crewkit.journal.cassette import read_cassette, write_cassette
 from crewkit.journal.sqlite import SqliteJournal
+from crewkit.runs.replay import replay
 
 RUN = "r-any"
 ROWS = (4, 1, 2)

@@ -13,11 +13,11 @@ from inline_snapshot import snapshot
 from pydantic import BaseModel
 
 from crewkit import Agent, Ask, Crew, DefinitionError, Input, Route, Task, any_of, tool
-from crewkit.crew.drawing import mermaid, of_plan
-from crewkit.crew.forecast import forecast
-from crewkit.crew.graph import text
 from crewkit.models.offline import OfflineModel
 from crewkit.models.scripted import ScriptedModel
+from crewkit.preview.drawing import mermaid, of_plan
+from crewkit.preview.forecast import forecast
+from crewkit.preview.graph import text
 
 
 class Ticket(BaseModel):

@@ -25,10 +25,10 @@ from crewkit import (
     any_of,
     tool,
 )
-from crewkit.crew.drawing import mermaid, of_plan
-from crewkit.crew.graph import text
 from crewkit.journal.sqlite import SqliteJournal
 from crewkit.models.scripted import ScriptedModel
+from crewkit.preview.drawing import mermaid, of_plan
+from crewkit.preview.graph import text
 
 
 class Kind(BaseModel):

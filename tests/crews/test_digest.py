@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from crewkit import Crew, Options, Result
-from crewkit.crew.load import load
+from crewkit.files.load import load
 from crewkit.memory.documents import read_document
 from crewkit.memory.semantic import SemanticMemory
 from crewkit.models.base import Model, Request

@@ -10,8 +10,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from crewkit import Crew, ModelError, Route
-from crewkit.crew.load import load
-from crewkit.crew.yaml_schema import schema
+from crewkit.files.load import load
+from crewkit.files.schema import schema
 from crewkit.models.scripted import ScriptedModel
 
 FILE = Path(__file__).parents[2] / "crews" / "weather.yaml"

@@ -1,0 +1,1 @@
+"""Tasks done: each given to whoever does it, its outcome recorded."""

@@ -1,0 +1,1 @@
+"""Crews in files: found by name, read from Python and from YAML."""

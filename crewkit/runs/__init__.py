@@ -1,0 +1,1 @@
+"""Runs: prepared, carried on, concluded; branched off and replayed."""

@@ -22,7 +22,7 @@ the rest goes on under its new definition. `rerun`: what changed is done again, 
 
 if TYPE_CHECKING:
     from crewkit.coordinator.bus import Bus
-    from crewkit.execution.part import Doing
+    from crewkit.crew.part import Doing
     from crewkit.journal.run import Run
     from crewkit.journal.writer import Writer
 

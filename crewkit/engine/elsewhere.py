@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from crewkit.coordinator.schedule import Outcome
+from crewkit.crew.part import Here, Part, outcome_of
 from crewkit.engine.port import Engine, Job
 from crewkit.errors import JournalError, ReplayError
-from crewkit.execution.part import Here, Part, outcome_of
 from crewkit.journal.run import Run
 
 _REMIND = 30.0

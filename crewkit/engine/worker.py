@@ -17,12 +17,12 @@ from typing import Any
 from crewkit.core.clock import SystemClock, timestamp
 from crewkit.crew.crew import Crew
 from crewkit.crew.options import Options
+from crewkit.crew.part import OtherCrew, Part
 from crewkit.engine.elsewhere import Elsewhere
 from crewkit.engine.places import SharedPlaces
 from crewkit.engine.port import Engine, Job, NotHere
 from crewkit.engine.watch import Watch
 from crewkit.errors import CrewkitError, DefinitionError, InputError, JournalError, ReplayError, RunBusy
-from crewkit.execution.part import OtherCrew, Part
 from crewkit.files.load import load
 from crewkit.journal.base import Journal, SharedJournal
 from crewkit.journal.read import beginning

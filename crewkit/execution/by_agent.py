@@ -21,11 +21,11 @@ from crewkit.core.limits import AGENT_LIMITS, TASK_LIMITS, Meter
 from crewkit.core.messages import COORDINATOR, Message
 from crewkit.core.verdict import Allow, Ask, Verdict
 from crewkit.crew.compile import Job
-from crewkit.crew.guarded import guardrails_of
 from crewkit.crew.iteration import Iteration
-from crewkit.crew.ladder import climb, entered, person, told
 from crewkit.errors import Denied, LimitExceeded, ModelError, RunError
 from crewkit.execution.exchange import give
+from crewkit.execution.guarded import guardrails_of
+from crewkit.execution.ladder import climb, entered, person, told
 from crewkit.journal.ask import Question, ask, seconds
 from crewkit.models.base import Model
 from crewkit.models.tokens import TokenCounter

@@ -19,13 +19,13 @@ from crewkit.core.messages import COORDINATOR, Message
 from crewkit.core.verdict import Allow, Deny, Revise
 from crewkit.crew.compile import Job
 from crewkit.crew.conversation import Conversation, name_of, rounds_of
-from crewkit.crew.guarded import guardrails_of
 from crewkit.crew.iteration import Iteration
 from crewkit.crew.several import arguments_of
 from crewkit.errors import Denied, RunError
 from crewkit.execution.by_agent import again, member_desk
 from crewkit.execution.by_member import by_member
 from crewkit.execution.exchange import accept, answered_by, raised
+from crewkit.execution.guarded import guardrails_of
 from crewkit.execution.turn import (
     NOBODY,
     allowed,

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from crewkit.agents.prompt import inline
 from crewkit.core.label import Label, join
 from crewkit.core.messages import canonical, fingerprint
-from crewkit.crew.check import brief
 from crewkit.crew.compile import Job
 from crewkit.crew.iteration import ITEM, META, NAMES, PREVIOUS, Iteration
 from crewkit.errors import CrewkitError, Denied, RunError, ToolError
 from crewkit.execution.care import guard_tool, plain, with_care
+from crewkit.execution.conditions import brief
 from crewkit.execution.exchange import accept, give
 from crewkit.journal.ask import Question, ask
 from crewkit.journal.run import LostOutcome, UnknownOutcome

@@ -15,12 +15,12 @@ from crewkit.coordinator.bus import assignment
 from crewkit.core.label import Label, join
 from crewkit.core.messages import Message, canonical
 from crewkit.core.verdict import Ask
-from crewkit.crew.check import brief
 from crewkit.crew.compile import Job
 from crewkit.crew.iteration import Iteration
 from crewkit.crew.resolve import Priority, Resolution, Resolve, Rule, said
 from crewkit.errors import Denied, LimitExceeded, RunError
 from crewkit.execution.by_agent import member_desk
+from crewkit.execution.conditions import brief
 from crewkit.execution.exchange import accept, answered_by, give, raised
 from crewkit.journal.ask import EXPIRES, Question, ask
 

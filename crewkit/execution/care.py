@@ -13,8 +13,8 @@ from crewkit.core.label import Label
 from crewkit.core.messages import fingerprint
 from crewkit.core.verdict import Ask
 from crewkit.crew.compile import Job
-from crewkit.crew.guarded import guardrails_of
 from crewkit.errors import Denied, ToolError
+from crewkit.execution.guarded import guardrails_of
 from crewkit.journal.ask import Question, ask, seconds
 from crewkit.journal.run import LostOutcome
 from crewkit.resilience.breaker import CircuitOpen

@@ -12,7 +12,6 @@ from crewkit.core.label import UNKNOWN, Label
 from crewkit.core.messages import Message
 from crewkit.core.verdict import Ask
 from crewkit.crew.compile import Job
-from crewkit.crew.guarded import guardrails_of
 from crewkit.crew.iteration import Iteration
 from crewkit.errors import (
     CrewkitError,
@@ -24,6 +23,7 @@ from crewkit.errors import (
     RunError,
     ToolError,
 )
+from crewkit.execution.guarded import guardrails_of
 from crewkit.journal.ask import Question, ask, seconds
 from crewkit.tools.guard import guard
 

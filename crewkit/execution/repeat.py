@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from crewkit.core.label import Label
-from crewkit.crew.check import Check, inspect
+from crewkit.crew.check import Check
 from crewkit.crew.compile import Job
 from crewkit.crew.iteration import Iteration
 from crewkit.errors import Denied
+from crewkit.execution.conditions import inspect
 from crewkit.journal.ask import Question, ask
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from crewkit.core.limits import Gate
 from crewkit.core.messages import Message
 from crewkit.crew.crew import Crew
 from crewkit.crew.options import Options
+from crewkit.crew.part import Here, Part
 from crewkit.errors import LimitExceeded
 from crewkit.execution.episode import Episodes
 from crewkit.execution.ledger import Ledger
 from crewkit.execution.memory import RunMemory
-from crewkit.execution.part import Here, Part
 from crewkit.journal.run import Run
 from crewkit.models.base import Model
 from crewkit.notify.telling import Telling

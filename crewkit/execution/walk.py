@@ -21,15 +21,14 @@ from crewkit.core.guardrails import NONE, Guardrails, as_guardrails
 from crewkit.core.label import NOTHING, UNKNOWN, USER, Label, shown
 from crewkit.core.limits import AGENT_LIMITS, CREW_LIMITS, TASK_LIMITS, Charge, Limits, Meter
 from crewkit.core.messages import COORDINATOR
-from crewkit.crew.check import Check, decide
+from crewkit.crew.check import Check
 from crewkit.crew.compile import Job, Plan
 from crewkit.crew.compile import fill as fill_in
 from crewkit.crew.crew import Crew
 from crewkit.crew.definition import digest
 from crewkit.crew.each import NAME
-from crewkit.crew.facts import facts
-from crewkit.crew.guarded import admit, admit_crew, guardrails_of, memory_guard
 from crewkit.crew.iteration import ITEM, META, PREVIOUS, REASON, Iteration
+from crewkit.crew.part import Part
 from crewkit.errors import (
     CrewkitError,
     Denied,
@@ -45,9 +44,10 @@ from crewkit.execution.by_function import by_function
 from crewkit.execution.by_plan import by_plan
 from crewkit.execution.by_rule import by_rule
 from crewkit.execution.by_wait import by_wait
+from crewkit.execution.conditions import decide, facts
 from crewkit.execution.given_up import take_back
+from crewkit.execution.guarded import admit, admit_crew, guardrails_of, memory_guard
 from crewkit.execution.mapped import mapped
-from crewkit.execution.part import Part
 from crewkit.execution.repeat import repeated
 from crewkit.execution.session import Session
 from crewkit.journal.run import Waiting

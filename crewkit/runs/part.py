@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from crewkit.coordinator.schedule import Outcome
 from crewkit.core.events import Event
+from crewkit.crew.part import ENDS, Doing, Here, OtherCrew, Part, told
 from crewkit.errors import JournalError, ReplayError
-from crewkit.execution.part import ENDS, Doing, Here, OtherCrew, Part, told
 from crewkit.runs.opened import Opened
 from crewkit.runs.run import reopened, set_out, watch
 

@@ -18,6 +18,7 @@ from crewkit.core.events import Event
 from crewkit.core.limits import Gate, Limits, Meter
 from crewkit.crew.crew import Crew
 from crewkit.crew.options import Options
+from crewkit.crew.part import Doing
 from crewkit.crew.result import Result
 from crewkit.errors import (
     CrewkitError,
@@ -30,7 +31,6 @@ from crewkit.execution.given_up import AT
 from crewkit.execution.ledger import TYPES as USED
 from crewkit.execution.ledger import Ledger, SharedLedger
 from crewkit.execution.memory import RunMemory, check_knowledge, run_memory
-from crewkit.execution.part import Doing
 from crewkit.execution.session import Session, services_of
 from crewkit.execution.walk import Walk
 from crewkit.journal.base import Journal, Lease

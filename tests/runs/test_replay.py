@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.runs.test_fork import World, rich, world
 
 from crewkit import Agent, Crew, InputError, ModelError, Scope, Task, tool
 from crewkit.models.scripted import ScriptedModel, call
 from crewkit.runs.replay import Replay, replay
+from tests.runs.test_fork import World, rich, world
 
 __all__ = ["world"]
 

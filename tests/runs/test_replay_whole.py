@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.runs.test_fork import World, rich, world
 
 from crewkit import (
     Agent,
@@ -40,6 +39,7 @@ from crewkit.models.base import Request
 from crewkit.models.scripted import ScriptedModel, call
 from crewkit.runs.replay import replay
 from crewkit.testing import Cassette
+from tests.runs.test_fork import World, rich, world
 
 __all__ = ["world"]
 

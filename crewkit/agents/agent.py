@@ -11,13 +11,8 @@ from crewkit.checks.scope import Scope
 from crewkit.core.guardrails import NONE, Guardrail, Guardrails, as_guardrails
 from crewkit.core.limits import Limits
 from crewkit.errors import DefinitionError, expect
-from crewkit.models.base import Model
-from crewkit.models.route import Capable
+from crewkit.models.route import ModelSpec
 from crewkit.tools.tool import Tool, as_tools
-
-ModelSpec = str | Model | Capable | Sequence[str | Model] | None
-"""A model's name, a model, several to be tried in order, or what it has to be able to do. `None`: the next level
-decides."""
 
 
 @dataclass(frozen=True)

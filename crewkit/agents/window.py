@@ -10,7 +10,7 @@ from crewkit.core.messages import ChatMessage
 from crewkit.errors import DefinitionError, expect
 
 if TYPE_CHECKING:
-    from crewkit.agents.agent import ModelSpec
+    from crewkit.models.route import ModelSpec
 
 HEAD = 2
 """The system prompt and the assignment, which are never summarised."""

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from crewkit.cli.common import say
+from crewkit.cli.incoming import Item, run_of
 from crewkit.core.clock import timestamp
 from crewkit.errors import InputError, JournalError
 
 if TYPE_CHECKING:
-    from crewkit.cli.watch import Item
     from crewkit.crew.crew import Crew
     from crewkit.crew.options import Options
     from crewkit.journal.base import Journal
@@ -50,15 +50,11 @@ class Calls:
         options: Options,
         journal: Journal,
         place: Place,
-        run_of: Callable[[str], str],
-        item: type[Item],
     ) -> None:
         self._crew = crew
         self._options = options
         self._journal = journal
         self._place = place
-        self._run_of = run_of
-        self._item = item
         self._queue: asyncio.Queue[Item] = asyncio.Queue()
         self._one_by_one = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
@@ -106,12 +102,12 @@ class Calls:
         if named and named not in inputs:
             raise InputError(f"The call has no '{named}', by which it would be known again.")
         mark = inputs[named] if named else key or inputs
-        run = self._run_of(json.dumps(["call", mark], sort_keys=True))
+        run = run_of(self._options.target, json.dumps(["call", mark], sort_keys=True))
         async with self._one_by_one:
             known = bool(await asyncio.to_thread(self._journal.last, run))
             if not known:
                 await hand_over(self._crew, inputs, replace(self._options, run_id=run))
-        self._queue.put_nowait(self._item(run, "", inputs, run))
+        self._queue.put_nowait(Item(run, "", inputs, run))
         return run, known
 
     async def _look(self) -> None:
@@ -123,7 +119,7 @@ class Calls:
                 due = await asyncio.to_thread(self._journal.due, timestamp(self._options.clock.now()))
             mine = [run for run in due if await asyncio.to_thread(self._is_mine, run)]
             for run in dict.fromkeys([*cut_off, *mine]):
-                self._queue.put_nowait(self._item(run, "", {}, run))
+                self._queue.put_nowait(Item(run, "", {}, run))
             cut_off = []
             await asyncio.sleep(LOOK)
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from contextlib import redirect_stdout, suppress
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -18,6 +16,7 @@ import click
 
 from crewkit.cli.common import STYLES, examples, say, say_spans
 from crewkit.cli.group import FAILED, INTERRUPTED, OK, PAUSED
+from crewkit.cli.incoming import Item, of_files, of_lines, run_of
 from crewkit.cli.inputs import caps, limit_options, read_inputs
 from crewkit.cli.posted import Calls, Place, webhook_options
 from crewkit.cli.stop import Stop
@@ -30,24 +29,6 @@ if TYPE_CHECKING:
     from crewkit.crew.options import Options
     from crewkit.crew.result import Result
     from crewkit.journal.base import Journal
-
-POLL = 0.5
-"""Seconds between two looks into a folder; a file that did not change between them is whole."""
-
-_UNFINISHED = (".part", ".tmp", ".crdownload", "~")
-
-
-@dataclass(frozen=True)
-class Item:
-    """Something that a run is for."""
-
-    name: str
-    """As people see it."""
-    key: str
-    """What makes it the same item again, which is not run again."""
-    inputs: Mapping[str, Any]
-    run: str = ""
-    """Its run, where that is begun already."""
 
 
 @dataclass
@@ -126,11 +107,6 @@ class Watching:
         say_spans([*spans, (f"  {one_line(item.name, 80)}", ""), (detail, "dim")], err=True)
 
 
-def run_of(target: str, key: str) -> str:
-    """Return the id of an item's run: the same for the same item of the same crew."""
-    return "w-" + blake2b(f"{target}\x1e{key}".encode(), digest_size=6).hexdigest()
-
-
 @click.command(
     epilog=examples(
         "cat links.txt | crewkit watch crews/digest.py --lines --input folder",
@@ -198,8 +174,8 @@ def watch(
         crew = load(target, Path.cwd())
     fixed = read_inputs(pairs, "")
     name = "" if json_lines or webhook else _into(crew, into, fixed)
-    lines_in = _from_lines(name, fixed, key)
-    items = lines_in if folder is None else _files(folder.absolute(), pattern, name, fixed, once=once)
+    lines_in = of_lines(name, fixed, key)
+    items = lines_in if folder is None else of_files(folder.absolute(), pattern, name, fixed, once=once)
     place = Place(host, port, key, fixed) if webhook else None
     options = Options(target=target, limits=Limits(**caps(**limits)), model=model or None)
     with redirect_stdout(sys.stderr):
@@ -218,7 +194,7 @@ async def _watched(
     journal = open_journal(None, options.environ)
     watching = Watching(crew, replace(options, journal=journal), journal, concurrency, answers)
     if isinstance(items, Place):
-        calls = Calls(crew, watching.options, journal, items, lambda key: run_of(options.target, key), Item)
+        calls = Calls(crew, watching.options, journal, items)
         items = calls.items()
     task = asyncio.current_task()
     assert task is not None
@@ -253,95 +229,3 @@ def _into(crew: Crew, named: str, fixed: Mapping[str, Any]) -> str:
             f"Say which input gets the item: --input NAME. The crew's inputs: {', '.join(declared) or 'none'}."
         )
     return named or wanted[0]
-
-
-# What comes in
-
-
-async def _from_lines(into: str, fixed: Mapping[str, Any], key: str) -> AsyncIterator[Item]:
-    """Yield the lines of stdin as they come; one that cannot be used is told and passed over."""
-    async for number, line in _stdin():
-        text = line.strip()
-        if not text:
-            continue
-        try:
-            own = {into: text} if into else _object(text, number)
-        except InputError as error:
-            say(f"line {number} is passed over: {error}", style="red", err=True)
-            continue
-        inputs = {**fixed, **own}
-        mark = inputs.get(key, text) if key else text
-        yield Item(text, json.dumps([mark, *([] if key else [fixed])], sort_keys=True), inputs)
-
-
-async def _stdin() -> AsyncIterator[tuple[int, str]]:
-    loop = asyncio.get_running_loop()
-    queue: asyncio.Queue[str | None] = asyncio.Queue(maxsize=64)
-
-    def read() -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody wants more
-            for line in sys.stdin:
-                asyncio.run_coroutine_threadsafe(queue.put(line), loop).result()
-            asyncio.run_coroutine_threadsafe(queue.put(None), loop).result()
-
-    threading.Thread(target=read, name="crewkit-stdin", daemon=True).start()
-    number = 0
-    while (line := await queue.get()) is not None:
-        number += 1
-        yield number, line
-
-
-def _object(text: str, number: int) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"it is not JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise InputError(f"it holds no object: {text[:60]} (line {number})")
-    return value  # pyright: ignore[reportUnknownVariableType]
-
-
-async def _files(
-    folder: Path, pattern: str, into: str, fixed: Mapping[str, Any], *, once: bool
-) -> AsyncIterator[Item]:
-    """Yield the files of a folder once they are whole, and again when their content changed."""
-    before: dict[Path, tuple[int, int]] = {}
-    done: dict[Path, tuple[int, int]] = {}
-    while True:
-        seen = await asyncio.to_thread(_scan, folder, pattern)
-        for path, stamp in seen.items():
-            if before.get(path) == stamp and done.get(path) != stamp:
-                done[path] = stamp
-                content = await asyncio.to_thread(_hash, path)
-                if content:
-                    name = path.relative_to(folder).as_posix()
-                    yield Item(
-                        name, json.dumps([name, content, fixed], sort_keys=True), {**fixed, into: str(path)}
-                    )
-        if once and seen == before:
-            return
-        before = seen
-        await asyncio.sleep(POLL)
-
-
-def _scan(folder: Path, pattern: str) -> dict[Path, tuple[int, int]]:
-    found: dict[Path, tuple[int, int]] = {}
-    for path in sorted(folder.rglob(pattern) if "/" in pattern else folder.glob(pattern)):
-        if path.name.startswith(".") or path.name.endswith(_UNFINISHED):
-            continue
-        with suppress(OSError):  # it went away meanwhile
-            status = path.stat()
-            if path.is_file():
-                found[path.absolute()] = (status.st_mtime_ns, status.st_size)
-    return found
-
-
-def _hash(path: Path) -> str:
-    digest = blake2b(digest_size=16)
-    try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError:
-        return ""
-    return digest.hexdigest()

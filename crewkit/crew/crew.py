@@ -10,14 +10,14 @@ from pathlib import Path
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
-from crewkit.agents.agent import Agent, ModelSpec
+from crewkit.agents.agent import Agent
 from crewkit.checks.scope import Scope
 from crewkit.core.events import Event
 from crewkit.core.guardrails import NONE, Guardrail, Guardrails, as_guardrails
 from crewkit.core.limits import Limits
 from crewkit.crew.task import Task
 from crewkit.errors import expect
-from crewkit.models.route import Route, check_routes
+from crewkit.models.route import ModelSpec, Route, check_routes
 from crewkit.notify.base import Notifier
 from crewkit.notify.places import check_places
 from crewkit.resilience.breaker import Breaker

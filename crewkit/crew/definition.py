@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from crewkit.agents.agent import Agent, ModelSpec
+from crewkit.agents.agent import Agent
 from crewkit.agents.delegate import ask_colleague
 from crewkit.checks.scope import Scope
 from crewkit.core.guardrails import as_guardrails
@@ -14,6 +14,7 @@ from crewkit.core.messages import canonical, fingerprint
 from crewkit.core.verdict import Ask
 from crewkit.crew.code import code_hash
 from crewkit.crew.routes import told
+from crewkit.models.route import ModelSpec
 from crewkit.tools.tool import Tool
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from crewkit.agents.agent import Agent, ModelSpec
+from crewkit.agents.agent import Agent
 from crewkit.checks.scope import Scope, granted
 from crewkit.core.verdict import Ask
 from crewkit.errors import DefinitionError
-from crewkit.models.route import Capable
+from crewkit.models.route import Capable, ModelSpec
 from crewkit.tools.tool import Tool, as_tools
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from crewkit.agents.agent import ModelSpec
 from crewkit.core.clock import Clock, SystemClock
 from crewkit.core.environ import environment
 from crewkit.core.events import Event
@@ -14,6 +13,7 @@ from crewkit.core.limits import Limits
 from crewkit.core.messages import Message
 from crewkit.journal.base import Journal
 from crewkit.memory.base import Memory
+from crewkit.models.route import ModelSpec
 from crewkit.resilience.places import Places
 
 Changed = Literal["stop", "keep", "rerun"]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, cast, get_args
 
 from typing_extensions import TypeVar
 
-from crewkit.agents.agent import Agent, ModelSpec
+from crewkit.agents.agent import Agent
 from crewkit.checks.scope import Scope
 from crewkit.coordinator.graph import AnyOf, Need
 from crewkit.core.guardrails import NONE, Guardrail, Guardrails, as_guardrails
@@ -20,7 +20,7 @@ from crewkit.core.limits import Limits
 from crewkit.core.verdict import Ask, Verdict
 from crewkit.errors import DefinitionError, expect
 from crewkit.models.base import Model
-from crewkit.models.route import Capable
+from crewkit.models.route import Capable, ModelSpec
 from crewkit.tools.tool import Tool, as_tools
 
 if TYPE_CHECKING:

@@ -101,6 +101,11 @@ class Capable:
         return {"capable": list(self.capabilities), "context": self.context, "prefer": self.prefer}
 
 
+ModelSpec = str | Model | Capable | Sequence[str | Model] | None
+"""A model's name, a model, several to be tried in order, or what it has to be able to do. `None`: the next level
+decides."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A route whose model is made."""

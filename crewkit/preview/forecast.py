@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from crewkit.agents.agent import Agent, ModelSpec
+from crewkit.agents.agent import Agent
 from crewkit.core.limits import CREW_LIMITS, TASK_LIMITS
 from crewkit.core.verdict import Ask
 from crewkit.crew.compile import Job
@@ -16,7 +16,7 @@ from crewkit.crew.crew import Crew
 from crewkit.crew.resolve import Resolve
 from crewkit.crew.several import agents_in, turns
 from crewkit.models.prices import Prices
-from crewkit.models.route import Capable
+from crewkit.models.route import Capable, ModelSpec
 from crewkit.preview.graph import conditions, depths, worker
 from crewkit.preview.rule_of_two import rule_of_two
 

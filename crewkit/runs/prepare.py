@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import crewkit
-from crewkit.agents.agent import Agent, ModelSpec
+from crewkit.agents.agent import Agent
 from crewkit.agents.output import Output, WrongAnswer
 from crewkit.coordinator.graph import AnyOf
 from crewkit.core.limits import CREW_LIMITS
@@ -21,7 +21,7 @@ from crewkit.crew.options import Options
 from crewkit.crew.several import agents_in
 from crewkit.errors import DefinitionError, InputError, RunError, did_you_mean
 from crewkit.models.base import Model
-from crewkit.models.route import Capable, Health, Route
+from crewkit.models.route import Capable, Health, ModelSpec, Route
 from crewkit.resilience.places import OwnPlaces
 
 Data = dict[str, Any]

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from crewkit.agents.agent import ModelSpec
 from crewkit.agents.output import as_json
 from crewkit.core.clock import Clock, timestamp
 from crewkit.core.events import Event
@@ -37,7 +36,7 @@ from crewkit.journal.base import Journal, Lease
 from crewkit.journal.forget import standing
 from crewkit.journal.run import Run, new_run_id
 from crewkit.models.base import Model
-from crewkit.models.route import RECOVERY, Health
+from crewkit.models.route import RECOVERY, Health, ModelSpec
 from crewkit.notify.places import notifiers
 from crewkit.notify.telling import Telling
 from crewkit.runs.changes import Settled, settle

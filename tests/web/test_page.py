@@ -241,8 +241,8 @@ def test_the_keyboard_alone_reaches_everything(open_run, events):
     assert page.locator("dialog.help").is_visible()
     page.keyboard.press("Escape")
     page.keyboard.press("2")
-    page.wait_for_selector(".messages")
-    assert "2 of 8 rounds" in seen.text(".messages")
+    # A thread is painted, and only then counts as text, when it comes into view.
+    until(page, "document.querySelector('.messages')?.innerText.includes('2 of 8 rounds')")
 
 
 def test_filters_leave_what_matches_and_what_is_around_it(open_run, events):

@@ -48,7 +48,9 @@ def _named(hit: Data, text: str) -> bool:
     id = str(hit.get("id") or "")
     if id and id in text:
         return True
-    name = re.split(r"[/\\]", str(hit.get("source") or "").rstrip("/\\"))[-1]
+    source = str(hit.get("source") or "").rstrip("/\\")
+    # Of a file its name is enough; the source of a fact is a run and a path in it, whose end says nothing.
+    name = source if hit.get("agent") else re.split(r"[/\\]", source)[-1]
     if not name or name not in text:
         return False
     start, end = hit.get("start"), hit.get("end")

@@ -5,7 +5,7 @@ Every figure is a count over event lines, so that anybody can count it again:
 | figure | counted from |
 |---|---|
 | tokens, cost | `usage` and `usd` of `model.finished` |
-| steps | `model.finished` without `failed`, in each run in which there are any |
+| steps | `model.finished` without `failed` and `edited_by`, in each run in which there are any |
 | tool calls | `tool.finished`, by outcome; the success rate is the part that is `ok` |
 | guardrails | `guardrail.checked`; rejected is whatever is not `allow` |
 | approvals | `approval.requested`; waited is the time to the `approval.decided` of the same id |
@@ -211,6 +211,8 @@ class _Count:
         tokens[self._run] = tokens.get(self._run, 0) + figures.used.tokens - before
         if "failed" in event.data:
             figures.failed_calls += 1
+            return
+        if "edited_by" in event.data:
             return
         figures.steps_by_run[self._run] += 1
         if "seconds" in event.data:

@@ -39,6 +39,8 @@ def view(*, run: str | None, port: int, opens: bool) -> None:
             address = server.address(found)
             click.echo(address)
             say("Open this in a browser on this machine. Ctrl-C ends it.", style="dim", err=True)
+            if found:
+                server.reader.prepare(found)
             if opens:
                 webbrowser.open(address)
             for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,15 +1,19 @@
-"""A run followed for one browser: what is new since the last time, folded with all that was."""
+"""Runs read for browsers: folded once when they are opened, and again, with what is new, while they are followed."""
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from crewkit.core.events import Event
-from crewkit.journal.base import Journal
+from crewkit.errors import CrewkitError
+from crewkit.journal.base import Journal, RunInfo
 from crewkit.web.data import RunData, event_data, shortened
 
 Data = dict[str, Any]
@@ -22,40 +26,76 @@ _STILL = 25
 """Looks without news after which the browser hears that somebody is still there."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Loaded:
-    """A run as a browser was given it."""
+    """A run, read and folded."""
 
+    info: RunInfo
     events: Sequence[Event]
     data: RunData
 
+    @cached_property
+    def body(self) -> bytes:
+        """What a browser is given of it, as JSON."""
+        return to_json(self.data.to_data([shortened(event_data(event)) for event in self.events]))
 
-def changes(
-    journal: Journal, run: str, after: int, closing: threading.Event, loaded: Loaded | None = None
-) -> Iterator[Data]:
+
+class Reader:
+    """Reads runs, and keeps the last: who opens it again, or follows it, waits only for what is new."""
+
+    def __init__(self, journal: Journal) -> None:
+        """Read from a journal, in any thread."""
+        self._journal = journal
+        self._one_at_a_time = threading.Lock()
+        self.kept: Loaded | None = None
+
+    def load(self, run: str) -> Loaded:
+        """Return a run as it is now.
+
+        Raises:
+            InputError: There is no such run, or it has no events.
+        """
+        with self._one_at_a_time:
+            info = self._journal.info(run)
+            kept = self.kept if self.kept and self.kept.info.run == info.run else None
+            if kept and kept.info == info:
+                return kept
+            # What was written is not written again, but for its content being dropped: then it is smaller.
+            known = kept.events if kept and kept.info.bytes <= info.bytes else ()
+            seen = known[-1].seq if known else 0  # 0 of a damaged end, too: then it is read anew
+            events = [*(known if seen else ()), *self._journal.events(run, after=seen)]
+            self.kept = Loaded(info, events, RunData.of(events, alive=info.alive))
+            return self.kept
+
+    def prepare(self, run: str) -> None:
+        """Begin to read a run that will be asked for."""
+
+        def read() -> None:
+            with suppress(CrewkitError):  # whoever asks for it is told
+                _ = self.load(run).body
+
+        threading.Thread(target=read, name="crewkit-read", daemon=True).start()
+
+
+def changes(reader: Reader, run: str, after: int, closing: threading.Event) -> Iterator[Data]:
     """Yield what is new in a run, and an empty dictionary from time to time while nothing is.
 
     Args:
-        journal: Where the run is.
+        reader: Reads it.
         run: Its id.
         after: The last `seq` that the browser has.
         closing: Set when nobody is to be followed any more.
-        loaded: The run as it was read and folded before, where somebody did: if the browser has just that, it is not
-            read again.
     """
-    events: list[Event] = []
-    known: RunData | None = None
-    if loaded and loaded.data.head["last"] == after:
-        events, known = list(loaded.events), loaded.data
+    kept = reader.kept
+    fits = kept and kept.info.run == run and kept.data.head["last"] == after
+    known = kept.data if kept and fits else None
     looks = 0
     while not closing.is_set():
         began = time.monotonic()
-        seen = events[-1].seq if events else 0
-        events += journal.events(run, after=seen) if journal.last(run) > seen else ()
-        alive = journal.info(run).alive
-        if known is None or events[-1].seq > seen or alive != known.head["alive"]:
-            data = RunData.of(events, alive=alive)
-            new = [shortened(event_data(event)) for event in events if event.seq > after]
+        loaded = reader.load(run)
+        data = loaded.data
+        if data is not known:
+            new = [shortened(event_data(event)) for event in loaded.events if event.seq > after]
             nodes = data.changed(known) if known else data.nodes
             yield {"head": data.head, "nodes": nodes, "forgotten": data.forgotten, "events": new}
             known, after, looks = data, max(after, data.head["last"]), 0
@@ -63,3 +103,9 @@ def changes(
             yield {}
         looks += 1
         closing.wait(max(_POLL, _SHARE * (time.monotonic() - began)))
+
+
+def to_json(value: Any) -> bytes:
+    """Write JSON data as a browser reads it; what is no character stays as its escape."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    return text.encode("utf-8", "backslashreplace")

@@ -16,8 +16,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from crewkit.errors import CrewkitError, InputError
 from crewkit.journal.base import Journal
 from crewkit.journal.decide import decide, find_question
-from crewkit.web.data import RunData, event_data, shortened
-from crewkit.web.follow import Loaded, changes
+from crewkit.web.data import event_data
+from crewkit.web.follow import Reader, changes, to_json
 from crewkit.web.list import RunList
 from crewkit.web.page import page, policy
 
@@ -60,8 +60,7 @@ class PageServer(ThreadingHTTPServer):
         self.session = secrets.token_urlsafe(24)
         self.list = RunList(journal)
         self.closing = threading.Event()
-        self.loaded: tuple[str, Loaded | None] = "", None
-        """The run that a browser was given last, which it follows from there on."""
+        self.reader = Reader(journal)
         try:
             super().__init__(("127.0.0.1", port), _Handler)
         except OSError as error:
@@ -168,11 +167,13 @@ class _Handler(BaseHTTPRequestHandler):
             case [""]:
                 self._page("", "crewkit")
             case ["runs", run]:
-                self._page(self.server.journal.find(run), run)
+                found = self.server.journal.find(run)
+                self.server.reader.prepare(found)
+                self._page(found, run)
             case ["api", "runs"]:
                 self._json(self.server.list.summaries())
             case ["api", "runs", run]:
-                self._json(self._load(run))
+                self._send(HTTPStatus.OK, "application/json", self.server.reader.load(run).body)
             case ["api", "runs", run, "live"]:
                 self._follow(run, _whole(self.headers.get("Last-Event-ID") or query.get("after", "0")))
             case ["api", "runs", run, "events", seq]:
@@ -191,14 +192,6 @@ class _Handler(BaseHTTPRequestHandler):
     def _page(self, run: str, title: str) -> None:
         text = page({"mode": "served", "run": run or None}, title=title, served=True)
         self._send(HTTPStatus.OK, "text/html; charset=utf-8", text.encode())
-
-    def _load(self, run: str) -> Data:
-        events = list(self.server.journal.events(run))
-        if not events:
-            raise Refused(HTTPStatus.NOT_FOUND, f"There is no run {run}.")
-        data = RunData.of(events, alive=self._alive(run))
-        self.server.loaded = (run, Loaded(events, data))
-        return data.to_data([shortened(event_data(event)) for event in events])
 
     def _event(self, run: str, seq: int) -> Data:
         for event in self.server.journal.events(run, after=seq - 1):
@@ -232,15 +225,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.close_connection = True
         try:
-            of, loaded = self.server.loaded
-            known = loaded if of == run else None
-            for news in changes(self.server.journal, run, after, self.server.closing, known):
-                text = json.dumps(news, ensure_ascii=False, separators=(",", ":"), default=str)
-                said = f"id: {news['head']['last']}\ndata: {text}\n\n" if news else ": still here\n\n"
-                self.wfile.write(said.encode("utf-8", "backslashreplace"))
+            for news in changes(self.server.reader, run, after, self.server.closing):
+                said = (
+                    b"id: %d\ndata: %s\n\n" % (news["head"]["last"], to_json(news))
+                    if news
+                    else b": still here\n\n"
+                )
+                self.wfile.write(said)
                 self.wfile.flush()
-        except OSError:
-            pass  # the browser went away
+        except (OSError, CrewkitError):
+            pass  # the browser went away, or the run
 
     # How
 
@@ -257,8 +251,7 @@ class _Handler(BaseHTTPRequestHandler):
         return body  # pyright: ignore[reportUnknownVariableType]
 
     def _json(self, value: Any) -> None:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
-        self._send(HTTPStatus.OK, "application/json", text.encode("utf-8", "backslashreplace"))
+        self._send(HTTPStatus.OK, "application/json", to_json(value))
 
     def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
         self.send_response(status)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crewkit.core.events import Event
+from crewkit.core.events import Draft, Event
+from crewkit.journal.base import Write
 from crewkit.journal.read import totals
+from crewkit.journal.sqlite import SqliteJournal
 from crewkit.journal.tree import tree
 from crewkit.web.data import HEAD, LONGEST, RunData, embedded, event_data, shortened
-from crewkit.web.follow import Loaded, changes
+from crewkit.web.follow import Reader, changes
 from crewkit.web.page import page
 
 _TEXT = st.recursive(
@@ -77,12 +81,47 @@ def test_what_changed_is_what_is_sent(events):
     assert len(changed) < len(after.nodes)
 
 
-def test_who_has_a_run_already_is_sent_only_what_is_new(launched):
-    journal, run = launched
-    events = list(journal.events(run))
-    before = RunData.of(events[:-1], alive=False)
-    last = before.head["last"]
-    news = next(changes(journal, run, last, threading.Event(), Loaded(events[:-1], before)))
-    assert [event["seq"] for event in news["events"]] == [events[-1].seq]
-    assert len(news["nodes"]) < len(before.nodes)
-    assert news["head"]["status"] == "completed"
+def test_who_has_a_run_already_is_sent_only_what_is_new(grown):
+    journal, append = grown
+    reader = Reader(journal)
+    before = reader.load("r-1")
+    assert reader.load("r-1") is before
+    append(Draft("note", data={"text": "more"}), Draft("task.finished", "draft", {"status": "completed"}))
+    reader.kept = before
+    news = next(changes(reader, "r-1", before.data.head["last"], threading.Event()))
+    assert [event["type"] for event in news["events"]] == ["note", "task.finished"]
+    assert "other" not in news["nodes"]
+    assert news["nodes"]["draft"]["status"] == "completed"
+    assert reader.load("r-1").data == RunData.of(list(journal.events("r-1")), alive=True)
+
+
+def test_a_run_whose_content_was_dropped_is_read_anew(grown):
+    journal, append = grown
+    append(Draft("note", data={"text": "a secret"}))
+    reader = Reader(journal)
+    assert b"a secret" in reader.load("r-1").body
+    append(release=True)
+    journal.rewrite("r-1", lambda _type, data: {**data, "text": ""} if "text" in data else data)
+    assert b"a secret" not in reader.load("r-1").body
+
+
+@pytest.fixture
+def grown(tmp_path):
+    """A run that is going on, and what lets it."""
+    with SqliteJournal(tmp_path / "journal.db") as journal:
+        lease = journal.begin("r-1", "digest", "s-1")
+
+        def append(*drafts: Draft, release: bool = False) -> None:
+            stamped = [replace(draft, ts="2026-11-21T09:00:00.000000Z", seg="s-1") for draft in drafts]
+            if stamped:
+                journal.append([Write("r-1", stamped, lease.epoch)])
+            if release:
+                journal.release(lease)
+
+        append(
+            Draft("run.started", data={"crew": "digest", "tasks": []}),
+            Draft("task.started", "other", {"agent": "Ann"}, "other"),
+            Draft("task.finished", "other", {"status": "completed"}, "other"),
+            Draft("task.started", "draft", {"agent": "Ann"}, "draft"),
+        )
+        yield journal, append

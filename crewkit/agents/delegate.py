@@ -9,6 +9,9 @@ from typing import Any
 
 from crewkit.tools.tool import Tool
 
+COLLEAGUE_STEPS = 5
+"""Model turns in which a colleague answers a question."""
+
 
 def _unbound(to: str, question: str) -> str:
     raise RuntimeError("ask_colleague is answered by the crew; it cannot be called as a function")

@@ -107,10 +107,13 @@ def check(*, target: str | None, as_schema: bool, as_json: bool) -> None:
         return
     if not target:
         raise InputError("Name the crew to check: crewkit check path.py")
+    from crewkit.crew.absent import unready
+    from crewkit.preview.rule_of_two import rule_of_two
+
     crew = _loaded(target)
     jobs = list(crew.plan.jobs.values())
     warnings = [warning for job in jobs for warning in _warnings(crew, job)]
-    warnings += _rule_of_two(crew)
+    warnings += [*unready(crew.plan), *rule_of_two(crew)]
     if as_json:
         echo_json(_as_data(crew, warnings))
         return
@@ -233,12 +236,6 @@ def _warnings(crew: Crew, job: Job) -> list[str]:
     if job.task.human_input:
         found.append(f"Task '{job.name}' pauses for a person to approve its output.")
     return found
-
-
-def _rule_of_two(crew: Crew) -> list[str]:
-    from crewkit.preview.rule_of_two import rule_of_two
-
-    return list(rule_of_two(crew))
 
 
 def _unusable(crew: Crew, job: Job) -> list[str]:

@@ -57,13 +57,9 @@ def plan(*, target: str, model: str, as_json: bool) -> None:
         for condition in task.conditions:
             say(f"     {indent}{condition}", style="dim")
         if task.model:
-            calls = "no cap on calls" if task.calls is None else f"{count(int(task.calls), 'call')} at most"
-            tokens = (
-                "" if task.answer_tokens is None else f", answers of {number(int(task.answer_tokens))} tokens"
-            )
-            price = "" if task.usd is None else f", {task.usd:.2f} usd"
             one = ", for one item" if task.each else ""
-            say(f"     {indent}{task.model}: {calls}{tokens}{price}{one}", style="dim")
+            cost = _cost(task.calls, task.answer_tokens, task.usd)
+            say(f"     {indent}{task.model}: {cost}{one}", style="dim")
         if task.effects:
             say(f"     {indent}may {', '.join(task.effects)}", style="yellow")
         for tool, lines in task.narrowed.items():
@@ -71,12 +67,23 @@ def plan(*, target: str, model: str, as_json: bool) -> None:
         for asked in task.people:
             say(f"     {indent}asks a person {asked}", style="yellow")
 
-    for task in sorted(ahead.tasks, key=lambda task: task.step):
-        row(task)
+    begins = {task.path: task.step for task in ahead.tasks}
+    for task in sorted(ahead.tasks, key=lambda task: begins[task.path.partition("/")[0]]):
+        row(task)  # those of a crew in a task below it
     if told := shown(crew.notify, environment()):
         say(f"  people are told by  {', '.join(told)}", style="dim")
+    if any(task.model for task in ahead.tasks):
+        worst = _cost(ahead.worst["calls"], ahead.worst["answer_tokens"], ahead.worst["usd"])
+        say(f"  all of it  {worst}", style="dim")
     kept = {name: cap for name, cap in ahead.caps.items() if cap is not None and name in _CAPS}
     caps = " or ".join(f"{cap:,g} {name}" for name, cap in kept.items())
     say(f"  the run ends at  {caps or 'no cap'}", style="dim")
     for note in ahead.notes:
         say_spans([("  note: ", "yellow"), (note, "")])
+
+
+def _cost(calls: float | None, tokens: float | None, usd: float | None) -> str:
+    """Say what model calls can come to."""
+    said = "no cap on calls" if calls is None else f"{count(int(calls), 'call')} at most"
+    said += "" if tokens is None else f", answers of {number(int(tokens))} tokens"
+    return said + ("" if usd is None else f", {usd:.2f} usd")

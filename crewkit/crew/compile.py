@@ -13,6 +13,7 @@ from crewkit.agents.output import Output
 from crewkit.checks.scope import Scope, granted
 from crewkit.coordinator.graph import Graph, Need, names_in, topological
 from crewkit.core.messages import COORDINATOR
+from crewkit.crew.absent import comes_to
 from crewkit.crew.bind import Known, bind_crew, bind_function, bind_parameters, known_names
 from crewkit.crew.check import Check, bind_check, schemas_at
 from crewkit.crew.definition import Parts, definitions
@@ -339,7 +340,7 @@ def _job(task: Task[Any], joins: tuple[Need, ...], crew: Crew, inputs: Mapping[s
         return done_by_several(task, task.do, joins, crew, inputs)
     if isinstance(task.do, Crew):
         arguments = bind_crew(task.do, where, known)
-        output = Output(Any if task.output_type is str else task.output_type, where)
+        output = Output(comes_to(task.do.plan) if task.output_type is str else task.output_type, where)
         return Job(task, "crew", joins, (), None, "", (), Scope(), output, arguments)
     function = task.do.function if isinstance(task.do, Tool) else task.do
     if not callable(function):

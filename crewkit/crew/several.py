@@ -66,7 +66,7 @@ def turns(job: Job, crew: Crew) -> float | None:
     if isinstance(conversation, Planner):
         return (conversation.tasks + 1) * (conversation.replans + 1)
     if not isinstance(conversation, Conversation):
-        return 1
+        return 1 + sum(rung.agent is not None for rung in job.ladder)
     rounds = rounds_of(conversation, job.task.limits, crew.limits, crew.limits.over(CREW_LIMITS))
     if rounds is None:
         return None

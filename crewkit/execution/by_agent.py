@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from crewkit.agents.agent import Agent
 from crewkit.agents.conversation import Conversation
-from crewkit.agents.delegate import ask_colleague, for_colleagues
+from crewkit.agents.delegate import COLLEAGUE_STEPS, ask_colleague, for_colleagues
 from crewkit.agents.desk import Desk
 from crewkit.agents.lookback import look_back, pin_fact
 from crewkit.agents.loop import work
@@ -42,9 +42,6 @@ Data = dict[str, Any]
 COORDINATING = Agent(
     COORDINATOR, "Keep the crew's work together, and answer its agents from what you know of the run."
 )
-
-COLLEAGUE_STEPS = 5
-"""Model turns in which a colleague answers a question."""
 
 
 @dataclass(frozen=True)

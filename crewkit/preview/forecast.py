@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from crewkit.agents.agent import Agent
+from crewkit.agents.delegate import COLLEAGUE_STEPS, ask_colleague
 from crewkit.core.limits import CREW_LIMITS, TASK_LIMITS
 from crewkit.core.verdict import Ask
+from crewkit.crew.absent import unready
 from crewkit.crew.compile import Job
 from crewkit.crew.crew import Crew
 from crewkit.crew.resolve import Resolve
 from crewkit.crew.several import agents_in, turns
 from crewkit.models.prices import Prices
 from crewkit.models.route import Capable, ModelSpec
+from crewkit.preview.exclusive import compared, wanted, ways, widest
 from crewkit.preview.graph import conditions, depths, worker
 from crewkit.preview.rule_of_two import rule_of_two
+from crewkit.tools.tool import Tool
 
 
 @dataclass
@@ -60,6 +63,8 @@ class Forecast:
     """Tasks that can run side by side at most."""
     longest: list[str]
     """The tasks of the longest chain, in their order."""
+    worst: dict[str, float | None]
+    """Calls, tokens of answers and money of the dearest way that a run can go; `None`: no cap but the run's."""
     caps: dict[str, float | None]
     """The run's own limits."""
     notes: list[str]
@@ -73,14 +78,15 @@ def forecast(crew: Crew, model: ModelSpec = None) -> Forecast:
         crew: The crew.
         model: For whoever has none.
     """
-    jobs, depth = crew.plan.jobs, depths(crew.plan)
-    rows = [depth[name] for name in jobs]
+    tasks = list(_tasks(crew, model or "offline", Prices(), "", 1, 0, ""))
+    by_path = {task.path: task for task in tasks}
     return Forecast(
-        list(_tasks(crew, model or "offline", Prices(), "", 1, 0, "")),
-        max(rows.count(row) for row in set(rows)),
-        _longest(crew, depth),
+        tasks,
+        widest(crew.plan),
+        _longest(crew, depths(crew.plan)),
+        {name: _in_all(crew, by_path, "", name) for name in ("calls", "answer_tokens", "usd")},
         crew.limits.over(CREW_LIMITS).caps(),
-        [*_unreachable(crew), *_hidden(crew), *rule_of_two(crew)],
+        [*_unreachable(crew), *_hidden(crew), *unready(crew.plan), *rule_of_two(crew)],
     )
 
 
@@ -95,7 +101,8 @@ def _tasks(
         ahead.conditions = [said for said in conditions(job) if not said.startswith("for each of ")]
         ahead.each = " of each of ".join(filter(None, (job.each.says if job.each else "", each)))
         if job.agent is not None:
-            _with_agents(ahead, job, [job.agent], named, crew, prices)
+            rungs = [rung.agent for rung in job.ladder if rung.agent is not None]
+            _with_agents(ahead, job, [job.agent, *rungs, *_colleagues(job, crew)], named, crew, prices)
         elif members := agents_in(job.task):
             _with_agents(ahead, job, members, named, crew, prices)
         ahead.effects = sorted({e for tool in job.tools for e in tool.effects if e != "read"})
@@ -106,25 +113,60 @@ def _tasks(
             yield from _tasks(job.task.do, named, prices, f"{ahead.path}/", rounds, at, ahead.each)
 
 
+def _in_all(crew: Crew, tasks: Mapping[str, Ahead], prefix: str, field: str) -> float | None:
+    """Add up what the tasks of a crew can come to, those in its crews too, for the dearest way that a run can go."""
+    sums: dict[str, float | None] = {}
+    for name, job in crew.plan.jobs.items():
+        task = tasks[prefix + name]
+        own: float | None = getattr(task, field) if task.model else 0
+        inside = _in_all(job.task.do, tasks, f"{task.path}/", field) if isinstance(job.task.do, Crew) else 0
+        both = None if own is None or inside is None else own + inside
+        sums[name] = None if task.each and both else both  # nobody knows how many items a map has
+    totals = [[sums[name] for name in names] for names in ways(crew.plan)]
+    if any(each is None for total in totals for each in total):
+        return None
+    return round(max((sum(filter(None, total)) for total in totals), default=0), 6)
+
+
 def _with_agents(
     ahead: Ahead, job: Job, agents: Sequence[Agent], model: ModelSpec, crew: Crew, prices: Prices
 ) -> None:
     """Reckon with the agent of a task, or with the dearest of those who have a part in it."""
-    models = [job.task.model or agent.model or model for agent in agents]
+    rungs = [rung.model or (rung.agent and rung.agent.model) for rung in job.ladder]
+    models = [*(job.task.model or agent.model or model for agent in agents), *filter(None, rungs)]
     ahead.model = ", ".join(dict.fromkeys(map(_said, models)))
     own = [agent.limits.cap("steps") for agent in agents] if len(agents) == 1 else []
     steps = [job.task.limits.over(TASK_LIMITS).cap("steps"), *own]
     known = [cap for cap in steps if cap is not None]
-    times = turns(job, crew)
-    ahead.calls = min(known) * times * ahead.iterations if known and times is not None else None
-    if ahead.calls is None:
+    times, asked = turns(job, crew), _asked(job, crew)
+    if not known or times is None or asked is None:
         return
+    ahead.calls = (min(known) * times + asked) * ahead.iterations
     longest = max(agent.max_tokens for agent in agents)
     ahead.answer_tokens = ahead.calls * longest
     named = [name for each in models for name in _named(each, crew)]
     per_call = [_price(name, longest, crew, prices) for name in named]
     if per_call and None not in per_call:
         ahead.usd = round(max(price for price in per_call if price is not None) * ahead.calls, 6)
+
+
+def _colleagues(job: Job, crew: Crew) -> list[Agent]:
+    """Return the agents that the one who does a task can ask."""
+    return [agent for role, agent in crew.plan.agents.items() if _asks(job.tools) and role != job.worker]
+
+
+def _asks(tools: Sequence[Tool]) -> bool:
+    return ask_colleague.name in (tool.name for tool in tools)
+
+
+def _asked(job: Job, crew: Crew) -> float | None:
+    """Return the model calls of those who are asked in one iteration; `None`: no cap."""
+    if not _asks(job.tools):
+        return 0
+    colleagues = _colleagues(job, crew)
+    rounds = crew.limits.over(CREW_LIMITS).cap("rounds")
+    deeper = any(_asks(agent.tools) for agent in colleagues)
+    return None if rounds is None or deeper else rounds * COLLEAGUE_STEPS * (len(colleagues) + 1)
 
 
 def _price(name: str, tokens: int, crew: Crew, prices: Prices) -> float | None:
@@ -191,46 +233,18 @@ def _longest(crew: Crew, depth: dict[str, int]) -> list[str]:
 
 def _unreachable(crew: Crew) -> Iterator[str]:
     """Name tasks whose conditions, with those of what they need, can never hold together."""
-    wanted: dict[str, dict[str, set[Any]]] = {}
-    for name, job in crew.plan.jobs.items():
-        mine: dict[str, set[Any]] = {}
-        text = job.when.condition.text if job.when and job.when.condition else ""
-        sources = [wanted[need] for need in job.needs if need not in job.alternatives]
-        for each in [_equals(text), *sources]:
-            for path, values in each.items():
-                mine[path] = mine[path] & values if path in mine else values
-        wanted[name] = mine
-        impossible = next((path for path, values in mine.items() if not values), "")
+    for name, wants in wanted(crew.plan).items():
+        when = crew.plan.jobs[name].when
+        impossible = next((path for path, value in wants.items() if value.impossible), "")
         if impossible:
             yield f"Task '{name}' can never run: what it needs wants {impossible} to be different things at once."
             continue
-        for path, values in _equals(text).items():
+        for path, value in compared(when.condition.text if when and when.condition else "").items():
             choices = _choices(crew, path)
-            if choices is not None and not values & choices:
+            if choices is not None and not any(map(value.holds, choices)):
                 said = ", ".join(sorted(map(repr, choices)))
-                yield f"Task '{name}' can never run: {path} is one of {said}, and its condition wants {min(values)!r}."
-
-
-def _equals(text: str) -> dict[str, set[Any]]:
-    """Return what a condition wants things to be, where it is `x == 'a'`, `x in ('a', 'b')`, or several by `and`."""
-    if not text:
-        return {}
-    tree = ast.parse(text.strip(), mode="eval").body
-    parts = tree.values if isinstance(tree, ast.BoolOp) and isinstance(tree.op, ast.And) else [tree]
-    found: dict[str, set[Any]] = {}
-    for part in parts:
-        if not isinstance(part, ast.Compare) or len(part.ops) != 1:
-            continue
-        right = part.comparators[0]
-        values: set[Any] = set()
-        if isinstance(part.ops[0], ast.Eq) and isinstance(right, ast.Constant):
-            values = {right.value}
-        elif isinstance(part.ops[0], ast.In) and isinstance(right, ast.Tuple | ast.List):
-            values = {each.value for each in right.elts if isinstance(each, ast.Constant)}
-        if values:
-            path = ast.unparse(part.left)
-            found[path] = found[path] & values if path in found else values
-    return found
+                want = ", ".join(sorted(map(repr, value.only or ()))) or "another"
+                yield f"Task '{name}' can never run: {path} is one of {said}, and its condition wants {want}."
 
 
 def _choices(crew: Crew, path: str) -> set[Any] | None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
-from crewkit import Ask, Crew, Deny, Task
+from crewkit import Ask, Crew, DefinitionError, Deny, Input, Task
 
 
 def hello(name: str = "you") -> str:
@@ -48,3 +49,25 @@ async def test_a_person_approves_what_a_crew_comes_to(make_options, decide, runs
     assert (asked.data["question"], asked.data["output"]) == ("Shall we greet?", "hello you")
     decide(result.run_id, decision)
     assert (await crew.resume(result.run_id, make_options())).status == status
+
+
+class Told(BaseModel):
+    words: int
+
+
+def told(loud: bool = False) -> Told:
+    return Told(words=3)
+
+
+def count(sub: Told | None) -> int:
+    return -1 if sub is None else sub.words
+
+
+@pytest.mark.parametrize(("when", "words"), [(None, 3), ("loud", -1)])
+async def test_what_a_crew_comes_to_has_the_type_of_its_last_task(make_options, when: str | None, words: int):
+    inner = Crew([Task("tell", do=told, when=when)], inputs={"loud": Input(type=bool, default=False)})
+    sub = Task("sub", do=inner, until="sub is None or sub.words == 3")
+    result = await Crew([sub, Task("count", do=count, needs=[sub])]).run({}, make_options())
+    assert result.output == words
+    with pytest.raises(DefinitionError, match=r"there is no `sub\.word`"):
+        Crew([sub, Task("count", do=count, needs=[sub], when="sub.word == 3")])

@@ -3,7 +3,21 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from crewkit import Agent, Capable, Crew, Grant, Limits, Route, Scope, Task, any_of, tool
+from crewkit import (
+    Agent,
+    Ask,
+    Capable,
+    Crew,
+    Grant,
+    Input,
+    Limits,
+    Route,
+    Scope,
+    Task,
+    any_of,
+    ask_colleague,
+    tool,
+)
 from crewkit.preview.forecast import forecast
 
 
@@ -61,6 +75,57 @@ def test_order_width_and_the_longest_chain():
     ahead = forecast(crew)
     assert (ahead.widest, ahead.longest) == (2, ["a", "c", "d"])
     assert [task.step for task in ahead.tasks] == [0, 0, 1, 2]
+
+
+def test_routes_that_exclude_each_other_are_neither_at_work_nor_paid_for_together():
+    agent, dear = Agent("A", "Work.", limits=Limits(steps=3)), Agent("B", "Work.", limits=Limits(steps=7))
+    way = Task("way", do=sort)
+    tax = Task("tax", "Do it.", agent=agent, needs=[way], when="way.topic == 'tax'")
+    loan = Task("loan", "Do it.", agent=dear, needs=[way], when="way.topic == 'loan'")
+    rest = Task("rest", "Do it.", agent=dear, needs=[way], when="way.topic not in ('tax', 'loan')")
+    after = Task("after", "Do it.", agent=agent, needs=[loan])
+    ahead = forecast(Crew([way, tax, loan, rest, after], inputs=["topic"]))
+    assert (ahead.widest, ahead.worst["calls"]) == (1, 10)
+    free = Task("free", "Do it.", agent=agent, needs=[way])
+    ahead = forecast(Crew([way, tax, loan, rest, after, free], inputs=["topic"]))
+    assert (ahead.widest, ahead.worst["calls"]) == (2, 13)
+
+
+def test_tasks_of_different_steps_may_be_under_way_together():
+    slow = [Task(f"s{i}", do=f, needs=["a"]) for i in range(3)]
+    late = [Task(f"l{i}", do=f, needs=["c"]) for i in range(3)]
+    crew = Crew([Task("a", do=f), Task("b", do=f), Task("c", do=f, needs=["b"]), *slow, *late])
+    assert forecast(crew).widest == 6
+
+
+def test_the_worst_case_has_the_rungs_of_a_ladder_and_the_colleagues_who_are_asked():
+    few = Limits(steps=4)
+    other = Agent("B", "Work.")
+    asking = Agent("A", "Work.", tools=[ask_colleague])
+    climbed = Task("climbed", "Do it.", agent=other, limits=few, fallback=["offline", asking, Ask("Good?")])
+    asked = Task("asked", "Do it.", agent=asking, limits=few)
+    ahead = by_path(Crew([climbed, asked], limits=Limits(rounds=2)))
+    assert ahead["climbed"].calls == 12
+    assert ahead["asked"].calls == 4 + 2 * 5 * 2, (
+        "the other agent and the coordinator, five turns in each round"
+    )
+    items = Task("items", "Do it.", agent=other, for_each="rows")
+    assert forecast(Crew([items], inputs={"rows": Input(type=list)})).worst["calls"] is None
+
+
+def test_who_goes_on_without_a_task_is_told_to_take_none():
+    def either(tax: str, loan: str | None) -> str:
+        return tax or loan or ""
+
+    way = Task("way", do=sort)
+    tax = Task("tax", do=f, needs=[way], when="way.topic == 'tax'")
+    loan = Task("loan", do=f, needs=[way], when="way.topic == 'loan'")
+    join = Task("join", do=either, needs=[any_of(tax, loan)])
+    said = (
+        "Task 'join' may go on without 'tax'; 'tax' is then None, and is annotated as str. Write str | None."
+    )
+    assert forecast(Crew([way, tax, loan, join], inputs=["topic"])).notes == [said]
+    assert forecast(Crew([way, tax, loan, Task("end", do=f, needs=[tax])], inputs=["topic"])).notes == []
 
 
 def test_effects_and_people_are_named():

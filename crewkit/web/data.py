@@ -151,36 +151,28 @@ def _used(used: Totals) -> Data:
 # The tree
 
 
+Used = list[float]
+"""Tokens in and out, money whose amount is known, model calls whose price is not, steps."""
+
+
 def _collect(
     node: Node, parent: str, nodes: dict[str, Data], times: Timeline, red: set[str]
-) -> tuple[Totals, int]:
+) -> tuple[Used, int]:
     """Add a node and all below it; return what they used, and how many calls among them came to nothing."""
     data: Data = {"up": parent, "kind": node.kind, "title": node.title, "status": node.status}
     nodes[node.path] = data
-    used, bad = Totals(), 0
-    for event in node.events:
-        used.add(event)
+    used, bad = _used_by(node), 0
     if node.kind in ("model", "summary", "tool"):
         bad += node.status in BAD
-    if node.kind == "tool":
-        used.tools.clear()
-        used.tools[node.status] += bool(node.attempts)
     for child in sorted(node.children, key=_begun) if len(node.children) > 1 else node.children:
         below, wrong = _collect(child, node.path, nodes, times, red)
-        used = _sum(used, below)
+        used = [mine + theirs for mine, theirs in zip(used, below, strict=True)]
         bad += wrong
     for name, value in (("task", node.task), ("agent", node.agent)):
         if value:
             data[name] = value
-    if used.steps or used.tools.total() or used.tokens:
-        data["used"] = [
-            used.input_tokens,
-            used.output_tokens,
-            used.usd_known,
-            used.unpriced,
-            used.steps,
-            used.tools.total(),
-        ]
+    if any(used):
+        data["used"] = used
     if bad:
         data["bad"] = bad
     if node.path in red:
@@ -188,6 +180,14 @@ def _collect(
     data["bars"] = [_bar(bar) for bar in times.bars[node.path]]
     data["events"] = [event.seq for event in node.events]
     return used, bad
+
+
+def _used_by(node: Node) -> Used:
+    """Return what a node used by itself."""
+    used = Totals()
+    for event in node.events if node.kind in ("model", "summary") else ():
+        used.add(event)
+    return [used.input_tokens, used.output_tokens, used.usd_known, used.unpriced, used.steps]
 
 
 def _begun(node: Node) -> int:
@@ -201,18 +201,6 @@ def _bar(bar: Bar) -> list[Any]:
 
 def _round(seconds: float) -> float:
     return round(seconds, 4)
-
-
-def _sum(a: Totals, b: Totals) -> Totals:
-    return Totals(
-        a.input_tokens + b.input_tokens,
-        a.output_tokens + b.output_tokens,
-        a.cached_tokens + b.cached_tokens,
-        a.usd_known + b.usd_known,
-        a.unpriced + b.unpriced,
-        a.steps + b.steps,
-        a.tools + b.tools,
-    )
 
 
 # The red path

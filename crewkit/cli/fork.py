@@ -10,17 +10,12 @@ from typing import Any
 import click
 
 from crewkit.cli.again import crew_again, history_of
+from crewkit.cli.carry import carry, manner_of, options_of
 from crewkit.cli.common import complete_run, echo_json, examples, say
 from crewkit.cli.group import OK
 from crewkit.cli.inputs import read_inputs, read_text
 from crewkit.cli.progress import Progress
-from crewkit.cli.run import (
-    carry,
-    changed_options,
-    manner_of,
-    options_of,
-    shared_options,
-)
+from crewkit.cli.run import changed_options, shared_options
 from crewkit.errors import InputError
 
 

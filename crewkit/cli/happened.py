@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from crewkit.cli.lines import Data, Line, Text, as_data, clock, labelled
-from crewkit.cli.progress import changes_of, forked_at, told, waits_for
+from crewkit.cli.sayings import changes_of, forked_at, told, waits_for
 from crewkit.cli.text import count, duration, one_line
 from crewkit.core.clock import to_second
 from crewkit.core.events import Event

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from crewkit.cli.happened import of_the_run
 from crewkit.cli.lines import Data, Line, as_data, clock, coloured, labelled, marked, quantities, used_of
-from crewkit.cli.progress import forked_at, models_of
 from crewkit.cli.rounds import sent
+from crewkit.cli.sayings import forked_at, models_of
 from crewkit.cli.text import cut, duration, one_line
 from crewkit.core.events import Event, defined, is_item
 from crewkit.core.text import compact

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
 
-from crewkit.cli.progress import MARKS, Span
+from crewkit.cli.progress import MARKS
+from crewkit.cli.sayings import Span
 from crewkit.cli.text import count, duration, money, number, one_line
 from crewkit.core.events import Event
 from crewkit.journal.read import Totals

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from crewkit.cli.progress import MARKS, Span
+from crewkit.cli.progress import MARKS
+from crewkit.cli.sayings import Span
 from crewkit.cli.text import arguments_of, cells, cut, duration, money, number, one_line
 from crewkit.core.events import Event, is_item
 from crewkit.core.text import call_text

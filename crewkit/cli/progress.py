@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
+from crewkit.cli.sayings import (
+    SAYINGS,
+    Span,
+    changes_of,
+    decision,
+    forked_at,
+    models_of,
+    tool_error,
+    waits_for,
+    why_of,
+)
 from crewkit.cli.text import count, duration, money, number, one_line
-from crewkit.core.clock import to_second
 from crewkit.core.events import Event, defined, enclosing, is_item
 from crewkit.core.text import call_text
 from crewkit.journal.forget import touches
-from crewkit.journal.read import outcome
+from crewkit.journal.read import as_object, outcome
 
-Span = tuple[str, str]
 Data = Mapping[str, Any]
 
 MARKS = {
@@ -168,7 +177,7 @@ class Progress:
 
     def _know(self, data: Data) -> None:
         """Take in which tasks there are: a crew that changed may have others."""
-        before, listed = self.tasks, [_object(task) for task in data.get("tasks") or ()]
+        before, listed = self.tasks, [as_object(task) for task in data.get("tasks") or ()]
         if listed:
             self.tasks = {}
         for task in listed:
@@ -182,7 +191,7 @@ class Progress:
     def _resume(self, data: Data) -> None:
         self.status = "running"
         self._know(data)
-        self.limits = {**self.limits, **_object(data.get("limits"))}
+        self.limits = {**self.limits, **as_object(data.get("limits"))}
         for task in self.tasks.values():
             forgotten = any(touches(mark, task.path) for mark in data.get("forgets") or ())
             if forgotten or task.status in ("running", "asking"):
@@ -197,7 +206,7 @@ class Progress:
                 agent = str(data.get("agent") or event.agent or task.agent)
                 task.agent = "" if agent == task.name else agent  # a function or a crew does it itself
             case "task.finished":
-                task.status, task.why = str(data.get("status", "")), _why(data)
+                task.status, task.why = str(data.get("status", "")), why_of(data)
                 task.seconds = float(data.get("seconds") or 0.0)
                 task.doing = task.tail = ""
                 task.calls.clear()
@@ -242,7 +251,7 @@ class Progress:
     def _use(self, task: TaskView, data: Data) -> None:
         if "failed" in data:
             return
-        usage = _object(data.get("usage"))
+        usage = as_object(data.get("usage"))
         tokens = int(usage.get("input_tokens") or 0) + int(usage.get("output_tokens") or 0)
         self.tokens += tokens
         task.tokens += tokens
@@ -288,7 +297,11 @@ class Progress:
         """Say that an item failed, and at each tenth how far its map has come."""
         whole = self.tasks[enclosing(event.task)]
         if event.data.get("status") != "completed":
-            return [("✗ ", "red"), (event.task, "bold"), (f"  failed: {one_line(_why(event.data), 300)}", "")]
+            return [
+                ("✗ ", "red"),
+                (event.task, "bold"),
+                (f"  failed: {one_line(why_of(event.data), 300)}", ""),
+            ]
         tenth = max(whole.items // 10, 10)
         return (
             [("  ", ""), (whole.path, "bold"), (f"  {_items(whole)}", "dim")]
@@ -302,10 +315,10 @@ class Progress:
             if defined(event.task).rpartition("/")[2] == event.agent:
                 return None  # a function that is a task by itself
             ended = outcome(event.data)
-            said = f" → {ended}{_error(event.data)}"
+            said = f" → {ended}{tool_error(event.data)}"
             return [(one_line(call, 100), ""), (said, "green" if ended == "ok" else "red")]
         if event.type == "decision.made" and self._verbose:
-            return _decision(event)
+            return decision(event)
         if event.type in ("run.paused", "run.finished"):
             return [
                 (
@@ -313,7 +326,7 @@ class Progress:
                     "",
                 )
             ]
-        said = _SAYINGS.get(event.type)
+        said = SAYINGS.get(event.type)
         return said(event.data) if said else None
 
 
@@ -325,205 +338,6 @@ def _items(whole: TaskView) -> str:
 def _is_own(path: str) -> bool:
     """Say whether a task is one of the crew's own, neither in a crew inside nor an item of a map."""
     return "/" not in path and not is_item(path)
-
-
-def _error(data: Data) -> str:
-    """Say what a tool failed with; nothing where it did not."""
-    error: Data = data.get("error") or data.get("failed") or {}
-    if not error:
-        return ""
-    kind = "" if error.get("type") == "ToolError" else f"{error.get('type')}: "
-    return f": {kind}{one_line(str(error.get('message')), 200)}"
-
-
-def _decision(event: Event) -> list[Span]:
-    turn = event.path.rpartition("/")[2]
-    calls = [
-        call_text(str(call.get("tool")), call.get("arguments")) for call in event.data.get("chosen") or ()
-    ]
-    text = one_line(", ".join(calls) or str(event.data.get("text", "")), 200)
-    return [(f"turn {turn} {'calls' if calls else 'answers'}: ", "cyan"), (text, "")]
-
-
-def _model_failed(data: Data) -> list[Span] | None:
-    if "failed" not in data:
-        return None
-    return [("model failed: ", "red"), (one_line(str(_object(data["failed"]).get("message")), 300), "")]
-
-
-def _guardrail(data: Data) -> list[Span] | None:
-    if data.get("verdict") == "allow":
-        return None
-    why = one_line(str(data.get("why", "")), 300)
-    return [(f"guardrail {data.get('guardrail')}: {data.get('verdict')}: {why}", "yellow")]
-
-
-def _retry(data: Data) -> list[Span]:
-    why = one_line(str(data.get("why", "")), 300)
-    return [(f"tries again in {duration(float(data.get('seconds') or 0))}: {why}", "yellow")]
-
-
-def _limit(data: Data) -> list[Span]:
-    counted = f"{data.get('level')}: {data.get('used')} of {data.get('cap')} {data.get('limit')}"
-    return [(f"limit reached: {data.get('why') or counted}", "yellow")]
-
-
-def _decided(data: Data) -> list[Span]:
-    return [(f"{'approved' if data.get('decision') == 'approve' else 'denied'} by {data.get('by')}", "")]
-
-
-def _note(data: Data) -> list[Span]:
-    return [(one_line(str(data.get("text", "")), 300), "")]
-
-
-def waits_for(data: Data) -> str:
-    """Say what a `wait.started` waits for."""
-    if data.get("for") == "event":
-        by = f", until {to_second(str(data['deadline']))} at most" if data.get("deadline") else ""
-        return f"for the event '{data.get('event')}'{by}"
-    return f"until {to_second(str(data.get('until')))}"
-
-
-def _waited(data: Data) -> list[Span]:
-    match data.get("outcome"):
-        case "arrived":
-            return [(f"the event came, told by {data.get('by')}", "green")]
-        case "deadline":
-            return [(f"nothing came by {to_second(str(data.get('deadline')))}", "red")]
-        case _:
-            return [("the time has come", "")]
-
-
-def _refused(data: Data) -> list[Span]:
-    return [(f"an event told by {data.get('by')} is refused: {data.get('why')}", "yellow")]
-
-
-def _inbox(data: Data) -> list[Span]:
-    texts = [f"{m.get('by')}: {m.get('text')}" for m in data.get("messages") or ()]
-    return [(one_line(f"reads {'; '.join(texts)}", 300), "cyan")]
-
-
-def _signal(data: Data) -> list[Span]:
-    return [(one_line(f"{told(data)} by {data.get('by')}", 300), "yellow")]
-
-
-def told(signal: Data) -> str:
-    """Say what a signal says."""
-    match signal.get("signal"):
-        case "event":
-            return f"event '{signal.get('event')}' told"
-        case "message":
-            to = f" to {signal['to']}" if signal.get("to") else ""
-            return f"message{to}: {signal.get('text')}; told"
-        case kind:
-            return f"{kind} asked for"
-
-
-def _again(data: Data) -> list[Span]:
-    return [(f"iteration {data.get('number')}: {one_line(str(data.get('reason', '')), 300)}", "yellow")]
-
-
-def _conflict(data: Data) -> list[Span]:
-    why = one_line(str(data.get("why", "")), 200)
-    return [(f"conflict: {data.get('chosen')} counts, by {data.get('rule')}: {why}", "yellow")]
-
-
-def untold(data: Data) -> Span | None:
-    """Say that nobody could be told of a question by some channel; `None` where somebody was."""
-    if data.get("outcome") == "told":
-        return None
-    tries = count(int(data.get("attempts") or 0), "try").replace("trys", "tries")
-    why = one_line(str(data.get("why", "")), 200)
-    return f"nobody could be told by {data.get('by')} ({tries}): {why}", "yellow"
-
-
-def _told(data: Data) -> list[Span] | None:
-    said = untold(data)
-    return [said] if said else None
-
-
-def _planned(data: Data) -> list[Span]:
-    tasks = [_object(each) for each in data.get("tasks") or ()]
-    said = ", ".join(f"{task.get('name')} ({task.get('agent')})" for task in tasks)
-    return [(f"planned by {data.get('by')}: ", "cyan"), (one_line(said, 300), "")]
-
-
-def _plan_failed(data: Data) -> list[Span]:
-    return [(f"is planned anew: {one_line(str(data.get('why', '')), 300)}", "yellow")]
-
-
-def _message(data: Data) -> list[Span] | None:
-    if data.get("kind") not in ("message", "handoff", "failure") or "at" not in _object(data.get("data")):
-        return None  # a task's, or between colleagues
-    way = f"{data.get('sender')} → {data.get('to')}: "
-    style = "yellow" if data.get("kind") == "failure" else "cyan"
-    return [(way, style), (one_line(str(data.get("content", "")), 200), "")]
-
-
-def _undone(data: Data) -> list[Span] | None:
-    if "of" not in data:
-        return None if "undone" in data else [("undo failed", "red")]
-    return [(f"undo of {data['of']}() by {data.get('tool')}()", ""), (" → ok", "green")]
-
-
-def _giving_up(data: Data) -> list[Span] | None:
-    return (
-        [(f"given up: {count(len(data.get('calls') or ()), 'effect')} to undo", "yellow")]
-        if "scope" in data
-        else None
-    )
-
-
-_SAYINGS: Mapping[str, Callable[[Data], list[Span] | None]] = {
-    "model.finished": _model_failed,
-    "guardrail.checked": _guardrail,
-    "iteration.started": _again,
-    "message.recorded": _message,
-    "plan.proposed": _planned,
-    "plan.failed": _plan_failed,
-    "conflict.resolved": _conflict,
-    "wait.finished": _waited,
-    "wait.refused": _refused,
-    "inbox.read": _inbox,
-    "run.signal": _signal,
-    "retry.scheduled": _retry,
-    "limit.exceeded": _limit,
-    "approval.told": _told,
-    "approval.decided": _decided,
-    "note": _note,
-    "undo.started": _giving_up,
-    "undo.finished": _undone,
-}
-
-
-def changes_of(data: Data) -> str:
-    """Say what a fork or a resume found changed, what it does again, and which effects may happen again by that."""
-    changed = [f"{name} ({what})" for name, what in _object(data.get("changed")).items()]
-    parts = (
-        ("changed since", changed),
-        ("done again", data.get("forgets") or ()),
-        ("which may repeat", data.get("repeats") or ()),
-    )
-    return "".join(f"; {label}: {', '.join(map(str, names))}" for label, names in parts if names)
-
-
-def forked_at(data: Data) -> str:
-    """Say which run a fork shares, and up to where."""
-    where = ", ".join(map(str, data.get("at") or ())) or "its end"
-    return f"{data.get('origin')} at {where}"
-
-
-def models_of(started: Data) -> list[str]:
-    """Return the names of the models that a run uses, from its `run.started`."""
-    names: dict[str, None] = {}
-    specs = _object(started.get("models"))
-    # Other places stand for colleagues and the coordinator, who may never be asked.
-    for spec in [spec for path, spec in specs.items() if path and "@" not in path] or specs.values():
-        given = _object(spec).get("name", spec)
-        names |= dict.fromkeys(
-            map(str, cast("list[Any]", given)) if isinstance(given, list) else [str(given)]
-        )
-    return list(names)
 
 
 def _marked(status: str, task: TaskView, text: str) -> list[Span]:
@@ -538,12 +352,3 @@ def _finished(task: TaskView) -> str:
     used = f", {number(task.tokens)} tokens" if task.tokens else ""
     cost = f", {money(None if task.unpriced else task.usd)}" if task.tokens else ""
     return f"done in {duration(task.seconds)}{used}{cost}{warning}"
-
-
-def _why(data: Data) -> str:
-    error = _object(data.get("error"))
-    return str(error.get("message") or data.get("why") or "")
-
-
-def _object(value: Any) -> Data:
-    return cast("Data", value) if isinstance(value, dict) else {}

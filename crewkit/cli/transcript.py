@@ -20,8 +20,8 @@ from crewkit.cli.lines import (
     quantities,
     used_of,
 )
-from crewkit.cli.progress import untold
 from crewkit.cli.rounds import rounds, sent
+from crewkit.cli.sayings import untold
 from crewkit.cli.text import arguments_of, count, duration, number, one_line, safe
 from crewkit.core.events import Event, defined, enclosing, is_item
 from crewkit.core.messages import ChatMessage

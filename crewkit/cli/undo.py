@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from crewkit.cli.again import crew_again, history_of
+from crewkit.cli.carry import carry, manner_of
 from crewkit.cli.common import complete_run, examples, opened_journal, say
 from crewkit.cli.group import FAILED, OK, PAUSED
 from crewkit.cli.progress import Progress
-from crewkit.cli.run import carry, manner_of
 from crewkit.journal.decide import who
 from crewkit.journal.tell import signal
 

@@ -46,21 +46,18 @@ def fits_schema(schema: dict[str, Any]) -> Check:
     Raises:
         DefinitionError: It is no JSON Schema.
     """
-    from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError
-    from jsonschema.validators import validator_for
-    from referencing import Registry
 
-    kind: Any = validator_for(schema, default=Draft202012Validator)
+    from crewkit.core.validator import validator
+
+    compiled = validator(schema)
     try:
-        kind.check_schema(schema)
+        compiled.check_schema(schema)
     except SchemaError as error:
         raise DefinitionError(f"fits_schema() was given no JSON Schema: {error.message[:300]}") from error
-    offline: Registry[Any] = Registry()
-    validator = kind(schema, registry=offline)
 
     def fits_schema(value: Any) -> Verdict:
-        error = next(iter(validator.iter_errors(as_data(value))), None)
+        error = next(iter(compiled.iter_errors(as_data(value))), None)
         if error is None:
             return Allow()
         return Revise(f"It does not fit: {error.json_path} {error.message[:300]}.")

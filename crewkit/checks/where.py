@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from crewkit.core.messages import canonical
+from crewkit.core.pattern import ecma, matches
+from crewkit.core.validator import with_patterns
 from crewkit.errors import DefinitionError, did_you_mean
 from crewkit.tools.arguments import told_problems
-from crewkit.tools.pattern import ecma, matches
-from crewkit.tools.validator import with_patterns
 
 Data = dict[str, Any]
 

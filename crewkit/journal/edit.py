@@ -81,9 +81,6 @@ def _schema(question: Pending) -> Data:
 
 
 def _validator(question: Pending) -> Any:
-    from jsonschema.validators import validator_for
-    from referencing import Registry
+    from crewkit.core.validator import validator
 
-    schema, offline = _schema(question), Registry[Any]()
-    kind: Any = validator_for(schema)
-    return kind(schema, registry=offline)
+    return validator(_schema(question))

@@ -122,14 +122,13 @@ def _open(journal: Journal, run: str) -> Data:
 def _fits(name: str, data: Any, schema: Data | None) -> None:
     import json
 
-    from jsonschema import Draft202012Validator
+    from crewkit.core.validator import validator
 
     if len(json.dumps(data)) > LONGEST_DATA:
         raise InputError(f"The data of event '{name}' is longer than {LONGEST_DATA:,} characters.")
     if schema is None:
         return
-    validator: Any = Draft202012Validator(schema)
-    errors = sorted(validator.iter_errors(data), key=lambda error: list(map(str, error.path)))
+    errors: Any = sorted(validator(schema).iter_errors(data), key=lambda error: list(map(str, error.path)))
     if errors:
         first = errors[0]
         where = ".".join(map(str, first.path))

@@ -71,7 +71,7 @@ def _is_of_its_draft(schema: Data) -> bool:
     from jsonschema import FormatChecker
     from jsonschema.exceptions import SchemaError
 
-    from crewkit.tools.validator import validator_kind
+    from crewkit.core.validator import validator_kind
 
     try:
         plain = _schema(schema, legacy=False)

@@ -238,12 +238,9 @@ class Tool:
     @cached_property
     def validator(self) -> Validator:
         """The compiled `parameters`. A reference out of the schema is an error, never a request."""
-        from referencing import Registry
+        from crewkit.core.validator import validator
 
-        from crewkit.tools.validator import validator_kind
-
-        offline: Registry[Any] = Registry()
-        return validator_kind(self.parameters)(self.parameters, registry=offline)
+        return validator(self.parameters)
 
 
 class FunctionTool(Tool, Generic[P, R_co]):
@@ -348,9 +345,9 @@ def tool_from_schema(
     from jsonschema import FormatChecker
     from jsonschema.exceptions import SchemaError
 
+    from crewkit.core.pattern import ecma
+    from crewkit.core.validator import validator_kind
     from crewkit.tools.foreign import patterns, standard
-    from crewkit.tools.pattern import ecma
-    from crewkit.tools.validator import validator_kind
 
     try:
         parameters = standard(parameters)

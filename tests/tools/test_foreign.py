@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crewkit import Allow, DefinitionError, Deny, Grant, Scope, Tool, check_call, tool_from_schema
-from crewkit.tools.pattern import ecma
+from crewkit.core.pattern import ecma
 
 
 def tool_of(schema: Any, description: str = "Do it.") -> Tool:

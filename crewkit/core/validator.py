@@ -1,4 +1,4 @@
-"""The validator of a JSON Schema, with patterns and multiples as the standard means them."""
+"""The one validator of JSON Schemas, with patterns and multiples as the standard means them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any, cast
 
-from crewkit.tools.pattern import matches
+from crewkit.core.pattern import matches
 
 
 def validator_kind(schema: Any) -> Any:
@@ -17,6 +17,14 @@ def validator_kind(schema: Any) -> Any:
 
     kind: Any = validator_for(schema, default=Draft202012Validator)
     return with_patterns(kind)
+
+
+def validator(schema: Any) -> Any:
+    """Return the compiled schema. A reference out of it is an error, never a request."""
+    from referencing import Registry
+
+    offline: Registry[Any] = Registry()
+    return validator_kind(schema)(schema, registry=offline)
 
 
 @lru_cache(maxsize=16)

@@ -44,6 +44,9 @@ class Limits:
     """Questions and answers in one thread between agents. A crew's default is 8."""
     depth: int | Unset | None = DEFAULT
     """Crews within crews, and questions within questions. A crew's default is 3."""
+    questions: int | Unset | None = DEFAULT
+    """Calls that a person is asked about; what would need more is refused, and the agent is told. A task's default is
+    20, a crew's 200."""
 
     def __post_init__(self) -> None:
         for name, cap in self.caps().items():
@@ -68,9 +71,11 @@ class Limits:
         return None if cap is DEFAULT else cap
 
 
-CREW_LIMITS = Limits(tokens=200_000, usd=None, seconds=1_800, steps=None, rounds=8, depth=3)
-TASK_LIMITS = Limits(tokens=None, usd=None, seconds=None, steps=25, rounds=None, depth=None)
-AGENT_LIMITS = Limits(tokens=None, usd=None, seconds=None, steps=None, rounds=None, depth=None)
+CREW_LIMITS = Limits(tokens=200_000, usd=None, seconds=1_800, steps=None, rounds=8, depth=3, questions=200)
+TASK_LIMITS = Limits(tokens=None, usd=None, seconds=None, steps=25, rounds=None, depth=None, questions=20)
+AGENT_LIMITS = Limits(
+    tokens=None, usd=None, seconds=None, steps=None, rounds=None, depth=None, questions=None
+)
 
 
 _DIGITS = 9

@@ -19,7 +19,7 @@ from crewkit.checks.taint import Proof, landing, origins
 from crewkit.core.label import CREW, NOTHING, UNKNOWN, USER, Label, label_of, shown
 from crewkit.core.limits import AGENT_LIMITS, TASK_LIMITS, Meter
 from crewkit.core.messages import COORDINATOR, Message
-from crewkit.core.verdict import Allow, Ask, Verdict
+from crewkit.core.verdict import Allow, Ask, Deny, Verdict
 from crewkit.crew.compile import Job
 from crewkit.crew.iteration import Iteration
 from crewkit.errors import Denied, LimitExceeded, ModelError, RunError
@@ -114,9 +114,31 @@ class Worker:
             counters["paid"] = f"paid: {landing(tool, wanted.arguments)}"
         repeated = pays(tool) and counted.others(counters["paid"], wanted.path) > 0
         verdict = judge(self.scope, tool, wanted.arguments, CallContext(conversation.trusted, made, repeated))
+        if isinstance(verdict, Ask) and (why := self._asked_enough(wanted.path)):
+            return Deny(f"'{tool.name}' was not called: {why}")
         if isinstance(verdict, Allow | Ask):
             counted.take(counters.values(), wanted.path)
         return verdict
+
+    def _asked_enough(self, path: str) -> str:
+        """Say why no person may be asked about the call at a path; empty where one may, or was."""
+        walk, counted, task = self.walk, self.walk.run.counted, self.job.task
+        if counted.asked(f"{path}/ask"):
+            return ""
+        put = (
+            ("in this task", task.limits.over(TASK_LIMITS), counted.questions(task=self.task)),
+            ("by this agent", self.agent.limits, counted.questions(agent=self.agent.role)),
+            (
+                "in this crew" if walk.prefix else "in this run",
+                walk.limits,
+                counted.questions(within=walk.prefix),
+            ),
+        )
+        for where, limits, asked in put:
+            cap = limits.cap("questions")
+            if cap is not None and asked >= cap:
+                return f"a person is asked about {cap:g} calls {where} at most, and was. Go on without it, and say so."
+        return ""
 
     def _counters(self, tool: Tool) -> dict[str, str]:
         """Return under which names the calls of a tool count, by whose cap it is."""

@@ -86,7 +86,7 @@ class Walk:
         self.limits = limits.over(CREW_LIMITS)
         self._session = session
         self.run = session.run
-        self._prefix = prefix
+        self.prefix = prefix
         self._ceiling = ceiling
         self.guardrails = guardrails + as_guardrails(crew.guardrails, "crew").within()
         """Those over all that happens here."""
@@ -127,7 +127,7 @@ class Walk:
     async def _kept_out(self) -> Outcome | None:
         """Return what becomes of every task where the crew's inputs are refused, or wait for a person."""
         try:
-            await admit_crew(self, self._prefix.removesuffix("/"))
+            await admit_crew(self, self.prefix.removesuffix("/"))
         except Waiting as waiting:
             return Outcome(
                 "waiting",
@@ -163,7 +163,7 @@ class Walk:
         """Take what became of the tasks from the journal, and do nothing more: the run is given up."""
         last = {event.path: event.data for event in history if event.type == "task.finished"}
         for name in self.plan.jobs:
-            data = last.get(self._prefix + name)
+            data = last.get(self.prefix + name)
             left = Outcome("skipped", why="The run was given up.")
             self._schedule.outcomes[name] = _replayed(data) if data else left
         return self._schedule.outcomes
@@ -171,7 +171,7 @@ class Walk:
     # One task
 
     async def _do(self, name: str) -> Outcome:
-        job, path = self.plan.jobs[name], self._prefix + name
+        job, path = self.plan.jobs[name], self.prefix + name
         if name in self._ended:
             return self._ended[name]
         if path in self.run.finished:
@@ -229,7 +229,7 @@ class Walk:
     def close(self) -> None:
         """Let go of what is known of the tasks: what this crew was in is over."""
         for name in self.plan.jobs:
-            self.run.drop(self._prefix + name)
+            self.run.drop(self.prefix + name)
 
     async def _here(self, job: Job, path: str) -> Outcome:
         """Do a task in this process, and record how it ended."""
@@ -341,7 +341,7 @@ class Walk:
 
     def _drain(self, error: LimitExceeded) -> None:
         """Start nothing more. Whether a crew inside a task takes the run with it, that task says."""
-        if self._prefix:
+        if self.prefix:
             self._schedule.drain(str(error))
         else:
             self._session.drain(error)
@@ -370,7 +370,7 @@ class Walk:
         self.run.finish(path, data, agent=job.worker, final=outcome.serves or outcome.over)
 
     def _skipped(self, name: str, why: str) -> Outcome:
-        job, path = self.plan.jobs[name], self._prefix + name
+        job, path = self.plan.jobs[name], self.prefix + name
         if name in self._ended:
             return self._ended[name]
         if path in self.run.finished:
@@ -405,7 +405,7 @@ class Walk:
 
     def path(self, job: Job) -> str:
         """Return a task's path."""
-        return self._prefix + job.place
+        return self.prefix + job.place
 
     @property
     def services(self) -> Services:
@@ -431,7 +431,7 @@ class Walk:
             return self.plan.jobs[name].output.load(outcome.output)
         except WrongAnswer as error:
             raise ReplayError(
-                f"The recorded output of '{self._prefix}{name}' is no longer of its type: {error}"
+                f"The recorded output of '{self.prefix}{name}' is no longer of its type: {error}"
             ) from error
 
     def data(self, name: str) -> Any:
@@ -443,7 +443,7 @@ class Walk:
 
     def ended(self, name: str) -> tuple[Outcome, Data]:
         """Return what became of a task, and what `task.finished` said of it."""
-        return self._schedule.outcomes[name], self.run.finished.get(self._prefix + name) or {}
+        return self._schedule.outcomes[name], self.run.finished.get(self.prefix + name) or {}
 
     def argument(
         self, job: Job, source: str, at: str, iteration: Iteration | None = None, label: Label = UNKNOWN
@@ -465,7 +465,7 @@ class Walk:
 
     def label(self, name: str) -> Label:
         """Return where an input or a task's output is from, and whether it is trusted."""
-        finished = self.run.finished.get(self._prefix + name) if name in self.plan.jobs else None
+        finished = self.run.finished.get(self.prefix + name) if name in self.plan.jobs else None
         return Label.from_data(finished.get("label")) if finished else self._labels.get(name, UNKNOWN)
 
     def hold(self, job: Job, label: Label) -> None:
@@ -548,7 +548,7 @@ class Walk:
 
     def narrowed(self, scope: Scope) -> Scope:
         """Return a scope within what the crew's caller allows."""
-        scope = scope.under(defined(self._prefix))
+        scope = scope.under(defined(self.prefix))
         return scope if self._ceiling is None else scope & self._ceiling
 
     def fill(self, text: str, job: Job | None = None) -> str:
@@ -580,7 +580,7 @@ class Walk:
 
     def colleague_model(self, role: str, job: Job) -> Model:
         """Return the model of a colleague: its own where it has one, otherwise that of the task it is asked about."""
-        return self._session.models.get(defined(f"{self._prefix}@{role}")) or self.model(self.path(job))
+        return self._session.models.get(defined(f"{self.prefix}@{role}")) or self.model(self.path(job))
 
     def inside(
         self,
@@ -595,7 +595,7 @@ class Walk:
         if at not in self._inner:
             ceiling = self._ceiling
             for scope, holder in ((self.crew.scope, "crew"), (job.task.scope, f"task {job.name}")):
-                held = scope and scope.held_by(holder).under(defined(self._prefix))
+                held = scope and scope.held_by(holder).under(defined(self.prefix))
                 ceiling = held if ceiling is None else ceiling if held is None else ceiling & held
             self._inner[at] = Walk(
                 self._session,
@@ -637,13 +637,13 @@ class Walk:
 
     def charge(self, call: Charge) -> None:
         """Count a call that this process did not make; one inside a crew counts for the task that it does, too."""
-        if not call.task.startswith(self._prefix):
+        if not call.task.startswith(self.prefix):
             return
-        name = defined(call.task[len(self._prefix) :].partition("/")[0])
+        name = defined(call.task[len(self.prefix) :].partition("/")[0])
         job = self.plan.jobs.get(name)
         if job is None:
             return
-        inside = job.kind == "crew" or (job.kind == "plan" and "/" in call.task[len(self._prefix) :])
+        inside = job.kind == "crew" or (job.kind == "plan" and "/" in call.task[len(self.prefix) :])
         own = not inside and call.agent in self.plan.agents
         call.on(self.task_meter(job), *([self.agent_meter(self.plan.agents[call.agent])] if own else []))
 

@@ -13,6 +13,23 @@ class Counted:
     def __init__(self) -> None:
         self._paths: dict[str, set[str]] = {}
         self._counters: dict[str, list[str]] = {}
+        self._asked: dict[str, tuple[str, str]] = {}
+        """Paths of questions about calls, and the task and agent that asked."""
+
+    def ask(self, path: str, task: str, agent: str) -> None:
+        """Count a question to a person about a call; whatever they say, it stays one."""
+        self._asked[path] = task, agent
+
+    def asked(self, path: str) -> bool:
+        """Say whether a question is counted."""
+        return path in self._asked
+
+    def questions(self, *, task: str = "", within: str = "", agent: str = "") -> int:
+        """Return how many questions were put: in a task, in the crew whose paths begin so, by an agent, or in all."""
+        return sum(
+            (not task or task == where) and where.startswith(within) and (not agent or agent == who)
+            for where, who in self._asked.values()
+        )
 
     def others(self, counter: str, path: str) -> int:
         """Return how many calls count for a counter, besides the one at a path."""
@@ -38,6 +55,8 @@ class Counted:
 
     def index(self, event: Event) -> None:
         """Take in what the journal says of a call."""
+        if event.type == "approval.requested" and event.data.get("kind") == "tool":
+            self.ask(event.path, event.task, event.agent)
         if event.type == "tool.checked":
             self.take(event.data.get("counted", ()), event.path)
         elif event.type == "tool.finished" and event.data.get("outcome") == "denied":

@@ -506,6 +506,8 @@ class Run:
         self._asked[id] = self.redactor.data(data)
         if data.get("kind") == "unknown":
             self._unknown[path, attempt] = id
+        elif data.get("kind") == "tool":
+            self.counted.ask(path, task, agent)
         kind = "approval.requested"
         self.record(kind, path, data, task=task, agent=agent, attempt=attempt, once=False, key=f"asked:{id}")
 

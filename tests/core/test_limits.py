@@ -29,6 +29,7 @@ def test_what_is_left_out_comes_from_the_level_and_none_is_no_cap():
         "steps": None,
         "rounds": 8,
         "depth": 3,
+        "questions": 200,
     }
 
 

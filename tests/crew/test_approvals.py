@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from crewkit import Agent, Ask, Crew, Grant, Scope, Task, tool
+from crewkit import Agent, Ask, Crew, Grant, Limits, Scope, Task, tool
 from crewkit.core.events import Draft
 from crewkit.core.label import unfenced
 from crewkit.journal.base import Write
@@ -96,6 +96,29 @@ async def test_two_approvals_answered_in_any_order_do_not_mix(make_options, deci
     assert (resumed.status, sent) == ("completed", ["a"])
     told = [unfenced(message.content) for message in clerk.model.requests[-1].messages[-2:]]
     assert told == ["sent a", "A person denied this call: no"]
+
+
+@pytest.mark.parametrize(
+    ("caps", "where"),
+    [({"task": 2}, "in this task"), ({"agent": 2}, "by this agent"), ({"crew": 2}, "in this run")],
+)
+async def test_a_model_puts_so_many_questions_to_a_person_and_no_more(
+    make_options, decide, runs, caps, where
+):
+    sent: list[str] = []
+    limits = {level: Limits(questions=cap) for level, cap in caps.items()}
+    clerk = sender(sent, "a", "b", "c", "d", limits=limits.get("agent", Limits()))
+    task = Task("letters", "Send them.", agent=clerk, limits=limits.get("task", Limits()))
+    crew = Crew([task], limits=limits.get("crew", Limits()))
+    result = await crew.run({}, make_options())
+    assert (result.status, len(result.approvals)) == ("paused", 2)
+    decide(result.run_id, "deny")
+    resumed = await crew.resume(result.run_id, make_options())
+    assert (resumed.status, sent) == ("completed", [])
+    refused = f"'send' was not called: a person is asked about 2 calls {where} at most, and was."
+    told = [unfenced(text) for text in said_to_model(runs, result.run_id)]
+    assert sum(refused in text for text in told) == 2
+    assert len({e.path for e in runs.events(result.run_id) if e.type == "approval.requested"}) == 2
 
 
 async def test_the_first_decision_on_a_question_counts(make_options, decide, runs):

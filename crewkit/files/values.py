@@ -62,9 +62,11 @@ def section(file: File, name: str) -> Data:
     return cast("Data", section)
 
 
-def known(file: File, at: Place, given: Data, fields_: set[str]) -> None:
-    """Refuse a key that is none of the names."""
-    for key in given:
+def known(file: File, at: Place, given: Any, fields_: set[str]) -> None:
+    """Refuse what is no mapping, and a key that is none of the names."""
+    if not isinstance(given, dict):
+        raise file.wrong(at, f"{'.'.join(map(str, at))} is {given!r:.40}, not a mapping.")
+    for key in cast("Data", given):
         if key not in fields_:
             where = f"{'.'.join(map(str, at))} has no field" if at else "there is no section"
             known = ", ".join(sorted(fields_))

@@ -247,6 +247,7 @@ def test_a_folder_with_a_yaml_file_is_a_target(folder):
             "agents:\n  A: {role: B}\ntasks: {}",
             "line 2: agents.A: missing 1 required positional argument: 'goal'.",
         ),
+        ("models:\n  a: null\ntasks: {}", "line 2: models.a is None, not a mapping."),
         ("agents:\n  A: {goal: g, tools: [nothing]}\ntasks: {}", "line 2: there is no tool 'nothing'."),
         (
             "inputs: [topic]\nagents: {A: {goal: g}}\ntasks:\n  a: x\n  b: {description: y, needs: [c]}",

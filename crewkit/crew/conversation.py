@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
@@ -84,6 +84,10 @@ class Conversation:
     def _check(self, transitions: Transitions, where: str) -> None:
         names = self.names
         for graph, known in ((transitions.onward, (*names, END)), (transitions.back, names)):
+            if not isinstance(graph, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+                raise DefinitionError(
+                    f"{where}: its transitions are {graph!r:.60}; write {{'{names[0]}': […]}}."
+                )
             for name, others in graph.items():
                 if isinstance(others, str):
                     raise DefinitionError(f"{where}: its transitions of '{name}' are no list: ['{others}'].")

@@ -306,14 +306,14 @@ def _routes(given: Any, where: str) -> tuple[str, ...] | dict[str, str]:
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise DefinitionError(f"{where}: routes={given!r} is not a list of tasks. Write routes=[one, other].")
     known = list(cast("Iterable[Any]", given))
-    if wrong := next((each for each in known if not isinstance(each, Task | str)), None):
-        raise DefinitionError(f"{where}: {wrong!r:.60} is no route: name tasks, routes=[one, other].")
+    if wrong := [each for each in known if not isinstance(each, Task | str)]:
+        raise DefinitionError(f"{where}: {wrong[0]!r:.60} is no route: name tasks, routes=[one, other].")
     names = _names(known)
     if not isinstance(given, Mapping):
         return names
     texts = list(cast("Mapping[Any, Any]", given).values())
-    if wrong := next((each for each in texts if not isinstance(each, str)), None):
-        raise DefinitionError(f"{where}: {wrong!r:.60} is no condition of a route. Write it as a text.")
+    if wrong := [each for each in texts if not isinstance(each, str)]:
+        raise DefinitionError(f"{where}: {wrong[0]!r:.60} is no condition of a route. Write it as a text.")
     return dict(zip(names, texts, strict=True))
 
 

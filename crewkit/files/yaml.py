@@ -62,10 +62,7 @@ def _tool(file: File, name: str, all: Data, there: There, before: tuple[str, ...
     if (back := told.pop("undo", None)) is not None:
         if back == name:
             raise file.wrong((*at, "undo"), f"tool '{name}' undoes itself.")
-        if back not in all:
-            raise file.wrong(
-                (*at, "undo"), f"there is no tool '{back}' that undoes '{name}': name one of this file."
-            )
+        pick(file, (*at, "undo"), back, all, "tool")
         told["undo"] = _tool(file, back, all, there, (*before, name))
     values = convert(file, at, told, there)
     try:
@@ -106,8 +103,9 @@ def _inputs(file: File) -> list[str] | dict[str, Input]:
     inputs: dict[str, Input] = {}
     for name, told in cast("Data", given).items():
         at: Place = ("inputs", name)
-        said: Data = {"description": told} if isinstance(told, str) else dict(told or {})
+        said: Data = {"description": told} if isinstance(told, str) else {} if told is None else told
         known(file, at, said, {"description", "type", "default"})
+        said = dict(said)
         if "type" in said:
             said["type"] = type_of(file, (*at, "type"), said["type"], name)
         inputs[name] = made(file, at, Input, said)

@@ -248,6 +248,15 @@ def test_a_folder_with_a_yaml_file_is_a_target(folder):
             "line 2: agents.A: missing 1 required positional argument: 'goal'.",
         ),
         ("models:\n  a: null\ntasks: {}", "line 2: models.a is None, not a mapping."),
+        ("inputs: {a: 5}\ntasks: {}", "line 1: inputs.a is 5, not a mapping."),
+        ("tools:\n  a: {use: 'my_tools:look', undo: []}\ntasks: {}", "line 2: there is no tool '[]'."),
+        ("tasks:\n  a: {description: x, routes: [null, b]}", "line 2: Task 'a': None is no route"),
+        ("tasks:\n  a: {routes: {b: []}}\n  b: x", "line 2: Task 'a': [] is no condition of a route."),
+        (
+            "agents: {A: {goal: g}, B: {goal: g}}\ntasks:\n  a: {description: x, do: {conversation: {members: [A, B],"
+            " speaker: {transitions: {onward: x}}}}}",
+            "line 3: Conversation of A, B: its transitions are 'x'",
+        ),
         ("agents:\n  A: {goal: g, tools: [nothing]}\ntasks: {}", "line 2: there is no tool 'nothing'."),
         (
             "inputs: [topic]\nagents: {A: {goal: g}}\ntasks:\n  a: x\n  b: {description: y, needs: [c]}",

@@ -35,6 +35,8 @@ _OF = re.compile(r"(?P<outer>[a-z]+)\s*[\[<(]\s*(?P<inner>.+?)\s*[\])>]")
 _KNOWN = ("object", "array", "string", "integer", "number", "boolean", "null")
 _ANY = ("any", "")
 _MAY_BE_NULL = ("const", "default", "example")
+_SAID_ELSEWHERE = ("const", "$ref", "allOf", "anyOf", "oneOf")
+"""Words that no type beside them widens: what is nullable there is that, or null."""
 
 _ONE = (
     *("items", "additionalProperties", "not", "if", "then", "else", "contains", "propertyNames"),
@@ -146,6 +148,9 @@ def _typed(schema: Data) -> Data:
         values = schema.get("enum")
         if isinstance(values, list) and None not in values:
             schema["enum"] = [*cast("list[Any]", values), None]
+        if any(word in schema for word in _SAID_ELSEWHERE):
+            kept = {word: schema.pop(word) for word in ("title", "description", "default") if word in schema}
+            schema = {"anyOf": [schema, {"type": "null"}], **kept}
     return schema
 
 

@@ -45,6 +45,12 @@ CASES: dict[str, tuple[Any, list[Any], list[Any]]] = {
     "any": (prop(type="any"), [{"a": 1}, {"a": "x"}, {"a": None}], [{"b": 1}]),
     "nullable": (prop(type="string", nullable=True), [{"a": None}, {"a": "x"}], [{"a": 1}]),
     "nullable and listed": (prop(type="string", nullable=True, enum=["x"]), [{"a": None}, {"a": "x"}], [{"a": "y"}]),
+    "nullable, said elsewhere": (
+        prop(oneOf=[{"type": "string"}, {"type": "integer"}], nullable=True, description="Either."),
+        [{"a": None}, {"a": "x"}, {"a": 1}],
+        [{"a": 1.5}, {"a": []}],
+    ),
+    "nullable and constant": (prop(const="x", nullable=True), [{"a": None}, {"a": "x"}], [{"a": "y"}]),
     "not nullable": (prop(type="string", nullable=False), [{"a": "x"}], [{"a": None}]),
     "a list of types": (prop(type=["string", "null"]), [{"a": None}, {"a": "x"}], [{"a": 1}]),
     "exclusive, as a boolean": (prop(type="number", minimum=0, exclusiveMinimum=True), [{"a": 1}], [{"a": 0}]),

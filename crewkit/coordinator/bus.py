@@ -13,6 +13,10 @@ Answering = Callable[[Message], Awaitable[Message]]
 """Someone on the bus: takes an assignment or a question, and answers with a report, a failure or an answer."""
 
 
+_REPLIES = {"assignment": ("report", "failure"), "question": ("answer",)}
+"""What may come back for what."""
+
+
 class Bus:
     """Carries typed messages, each to one mailbox, and tells each to the transcript.
 
@@ -52,7 +56,7 @@ class Bus:
         sender's.
 
         Raises:
-            RunError: The message or the reply was lost.
+            RunError: The message or the reply was lost, or is not from whom it has to be.
         """
         self.send(message)
         received = self.take(message.to, message.thread)
@@ -60,10 +64,21 @@ class Bus:
             raise RunError(
                 f"The {message.kind} never reached '{message.to}', so it did nothing.", task=message.thread
             )
+        if received != message:
+            raise RunError(
+                f"A message to '{message.to}' was put into its mailbox that '{message.sender}' did not send.",
+                task=message.thread,
+            )
         self.send(await answering(received))
         reply = self.take(message.sender, message.thread)
         if reply is None:
             raise RunError(f"'{message.to}' ended without a word to '{message.sender}'.", task=message.thread)
+        if reply.sender != message.to or reply.kind not in _REPLIES.get(message.kind, ()):
+            raise RunError(
+                f"The reply to '{message.sender}' is a {reply.kind} of '{reply.sender}', not of '{message.to}', "
+                "whom it asked.",
+                task=message.thread,
+            )
         return reply
 
 

@@ -149,26 +149,33 @@ def test_an_interrupted_watch_goes_on_where_it_stopped(invoke, folder):
     assert states(invoke) == ["completed", "completed"]
 
 
+SECRET = "a secret for the tests"
+
+
+def listening(folder, target: str) -> tuple[subprocess.Popen[str], int]:
+    command = [sys.executable, "-m", "crewkit.cli.main", "watch", target, "--webhook", "--port", "0"]
+    environ = {**os.environ, "CREWKIT_WEBHOOK_SECRET": SECRET}
+    process = subprocess.Popen(command, cwd=folder, env=environ, stderr=subprocess.PIPE, text=True)
+    line = process.stderr.readline()
+    return process, int(line.rpartition(":")[2].partition("/")[0])
+
+
+def post(
+    port: int, body: bytes, *, key: str = "", signs: str = SECRET, path: str = "/runs"
+) -> tuple[int, dict]:
+    headers = signed(signs, path, body, time.time()) | ({"Idempotency-Key": key} if key else {})
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("POST", path, body, headers)
+    answer = connection.getresponse()
+    return answer.status, json.loads(answer.read())
+
+
 @pytest.mark.slow
 def test_each_signed_call_has_a_run_and_the_same_call_has_none(invoke, folder):
-    secret = "a secret for the tests"
-    command = [sys.executable, "-m", "crewkit.cli.main", "watch", "slow.py", "--webhook", "--port", "0"]
     (folder / "slow.py").write_text(SLOW)
 
     def begun() -> tuple[subprocess.Popen[str], int]:
-        environ = {**os.environ, "CREWKIT_WEBHOOK_SECRET": secret}
-        process = subprocess.Popen(command, cwd=folder, env=environ, stderr=subprocess.PIPE, text=True)
-        line = process.stderr.readline()
-        return process, int(line.rpartition(":")[2].partition("/")[0])
-
-    def post(
-        port: int, body: bytes, *, key: str = "", signs: str = secret, path: str = "/runs"
-    ) -> tuple[int, dict]:
-        headers = signed(signs, path, body, time.time()) | ({"Idempotency-Key": key} if key else {})
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-        connection.request("POST", path, body, headers)
-        answer = connection.getresponse()
-        return answer.status, json.loads(answer.read())
+        return listening(folder, "slow.py")
 
     def wait_for(*expected: str) -> None:
         deadline = time.monotonic() + 60
@@ -197,6 +204,44 @@ def test_each_signed_call_has_a_run_and_the_same_call_has_none(invoke, folder):
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
         assert process.returncode == 130
+    finally:
+        process.kill()
+        process.communicate()
+
+
+DUE = '''
+from datetime import timedelta
+from crewkit import Crew, Task, tool
+
+@tool(effects="read")
+def greet(name: str) -> str:
+    """Greet."""
+    return f"hello {name}"
+
+cool = Task("cool", wait_for=timedelta(seconds=0.2))
+greeted = Task("greeted", do=greet, needs=[cool], human_input="Is it kind?")
+crew = Crew([cool, greeted, Task("sent", wait_for="sent", needs=[greeted])], inputs=["name"])
+'''
+
+
+@pytest.mark.slow
+def test_what_waits_goes_on_by_itself_when_a_time_a_decision_or_an_event_comes(invoke, folder):
+    (folder / "due.py").write_text(DUE)
+    process, port = listening(folder, "due.py")
+
+    def wait_for(*command: str, until) -> str:
+        deadline = time.monotonic() + 60
+        while not until(said := invoke(*command).stdout) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert until(said), said
+        return said
+
+    try:
+        _, begun = post(port, b'{"name": "Ann"}')
+        [asked] = rows(wait_for("approvals", "--json", until=lambda said: "Is it kind?" in said))
+        assert invoke("approve", asked["id"]).exit_code == 0
+        assert invoke("tell", begun["run"], "--event", "sent", "--data", "{}").exit_code == 0
+        wait_for("runs", "--json", until=lambda said: rows(said)[0]["status"] == "completed")
     finally:
         process.kill()
         process.communicate()

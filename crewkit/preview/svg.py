@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from html import escape
+from itertools import pairwise
 
 from crewkit.preview.drawing import COLOURS, Box
 
 _CHAR, _LINE, _PAD, _GAP, _RISE, _MARGIN = 7.2, 18, 12, 28, 44, 16
 """Pixels: width of a character, height of a line, within a box, between boxes, between layers, around all."""
+_SWEEPS = 8
+"""Times that the layers are gone through, down and up, for their order and for their places."""
 _LONGEST = 44
 """Characters of a line; longer ones are cut and stand whole in the tooltip."""
 
@@ -24,6 +27,10 @@ class _Placed:
     inside: list[_Placed] = field(default_factory=list["_Placed"])
     x: float = 0.0
     y: float = 0.0
+    row: float = 0.0
+    """Where the layer ends that it is in."""
+    ways: dict[str, list[_Placed]] = field(default_factory=dict[str, "list[_Placed]"])
+    """By what it needs, what the arrow from there leads through."""
 
 
 def svg(boxes: list[Box]) -> str:
@@ -42,9 +49,31 @@ def svg(boxes: list[Box]) -> str:
 
 
 def _layout(boxes: list[Box]) -> tuple[list[_Placed], float, float]:
-    """Place boxes in layers: each below all that it needs, near to the middle of them."""
+    """Place boxes in layers, each below all that it needs, and in each layer room for the arrows that pass it.
+
+    After Sugiyama, Tagawa and Toda (1981): layers, bends where an arrow passes a layer, an order with few crossings,
+    then places near to what each is joined to.
+    """
     placed = [_measured(box) for box in boxes]
     by_path = {each.box.path: each for each in placed}
+    depth = _depths(by_path)
+    layers: list[list[_Placed]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
+    for each in placed:
+        layers[depth[each.box.path]].append(each)
+    for each in placed:
+        _bend(each, by_path, depth, layers)
+    joins = [(one, two) for each in placed for way in each.ways.values() for one, two in pairwise(way)]
+    above = _sides((two, one) for one, two in joins)
+    below = _sides(joins)
+    for sweep in range(_SWEEPS):
+        down = sweep % 2 == 0
+        for row in layers if down else layers[::-1]:
+            _ordered(row, above if down else below, layers)
+    width, height = _settled(layers, above, below)
+    return placed, width, height
+
+
+def _depths(by_path: dict[str, _Placed]) -> dict[str, int]:
     depth: dict[str, int] = {}
 
     def layer(path: str) -> int:
@@ -54,28 +83,96 @@ def _layout(boxes: list[Box]) -> tuple[list[_Placed], float, float]:
             depth[path] = 1 + max((layer(need) for need in needs), default=-1)
         return depth[path]
 
-    layers: list[list[_Placed]] = []
-    for each in placed:
-        at = layer(each.box.path)
-        while len(layers) <= at:
-            layers.append([])
-        layers[at].append(each)
-    layers = [row for row in layers if row]
-    widths = [sum(each.width for each in row) + _GAP * (len(row) - 1) for row in layers]
-    width, y = max(widths, default=0.0), 0.0
-    for row, wide in zip(layers, widths, strict=True):
-        row.sort(key=lambda each: _middle(each, by_path))
-        x = (width - wide) / 2
+    for path in by_path:
+        layer(path)
+    kept = sorted(set(depth.values()))
+    return {path: kept.index(at) for path, at in depth.items()}
+
+
+def _bend(
+    target: _Placed, by_path: dict[str, _Placed], depth: dict[str, int], layers: list[list[_Placed]]
+) -> None:
+    """Lead the arrows to a box through the layers between: a narrow place in each."""
+    for need, _ in target.box.needs:
+        source = by_path.get(need)
+        if source is None:
+            continue
+        between = range(depth[need] + 1, depth[target.box.path])
+        bends = [_Placed(Box("", ""), 0.0, 0.0) for _ in between]
+        for at, bend in zip(between, bends, strict=True):
+            layers[at].append(bend)
+        target.ways[need] = [source, *bends, target]
+
+
+def _sides(joins: Iterable[tuple[_Placed, _Placed]]) -> dict[int, list[_Placed]]:
+    found: dict[int, list[_Placed]] = {}
+    for one, two in joins:
+        found.setdefault(id(one), []).append(two)
+    return found
+
+
+def _ordered(row: list[_Placed], joined: dict[int, list[_Placed]], layers: list[list[_Placed]]) -> None:
+    """Sort a layer by the middle of what each is joined to on one side."""
+    at = {id(each): i / max(len(layer), 1) for layer in layers for i, each in enumerate(layer)}
+
+    def middle(each: _Placed) -> float:
+        others = joined.get(id(each))
+        return sum(at[id(other)] for other in others) / len(others) if others else at[id(each)]
+
+    row.sort(key=middle)
+
+
+def _settled(
+    layers: list[list[_Placed]], above: dict[int, list[_Placed]], below: dict[int, list[_Placed]]
+) -> tuple[float, float]:
+    """Give everything its place: in the order of its layer, as near as can be to what it is joined to."""
+    y = 0.0
+    for row in layers:
+        x = 0.0
         for each in row:
             each.x, each.y = x, y
             x += each.width + _GAP
-        y += max(each.height for each in row) + _RISE
-    return placed, width, max(y - _RISE, 0.0)
+        high = max(each.height for each in row)
+        for each in row:
+            each.row = y + high
+        y += high + _RISE
+    for sweep in range(_SWEEPS):
+        for row in layers:
+            sides = (above, below) if sweep >= _SWEEPS - 2 else ((above, below)[sweep % 2],)
+            joined = [[other for side in sides for other in side.get(id(each), ())] for each in row]
+            wished = [
+                sum(other.x + other.width / 2 for other in others) / len(others) - each.width / 2
+                if others
+                else each.x
+                for each, others in zip(row, joined, strict=True)
+            ]
+            _spread(row, wished)
+    left = min((each.x for row in layers for each in row), default=0.0)
+    for row in layers:
+        for each in row:
+            each.x -= left
+    return max((each.x + each.width for row in layers for each in row), default=0.0), max(y - _RISE, 0.0)
 
 
-def _middle(each: _Placed, by_path: dict[str, _Placed]) -> float:
-    needs = [by_path[need] for need, _ in each.box.needs if need in by_path]
-    return sum(need.x + need.width / 2 for need in needs) / len(needs) if needs else 0.0
+def _spread(row: list[_Placed], wished: list[float]) -> None:
+    """Place a layer so that nothing lies on anything, and the places are off the wished ones by as little as can be.
+
+    Whatever would overlap is moved as one block to the mean of its wishes (isotonic regression).
+    """
+    starts, x = [0.0], 0.0
+    for each in row[:-1]:
+        x += each.width + _GAP
+        starts.append(x)
+    blocks: list[tuple[float, int]] = []
+    for start, wish in zip(starts, wished, strict=True):
+        mean, count = wish - start, 1
+        while blocks and blocks[-1][0] > mean:
+            before, many = blocks.pop()
+            mean, count = (before * many + mean * count) / (many + count), many + count
+        blocks.append((mean, count))
+    offsets = [mean for mean, count in blocks for _ in range(count)]
+    for each, start, offset in zip(row, starts, offsets, strict=True):
+        each.x = start + offset
 
 
 def _measured(box: Box) -> _Placed:
@@ -97,17 +194,20 @@ def _drawn(placed: list[_Placed], dx: float, dy: float) -> Iterator[str]:
     by_path = {each.box.path: each for each in placed}
     for each in placed:
         for need, one_of in each.box.needs:
-            if source := by_path.get(need):
-                yield _arrow(source, each, dx, dy, dashed=one_of)
+            if need in by_path:
+                yield _arrow(each.ways[need], dx, dy, dashed=one_of)
     for each in placed:
         yield from _box(each, dx + each.x, dy + each.y)
 
 
-def _arrow(source: _Placed, target: _Placed, dx: float, dy: float, *, dashed: bool) -> str:
-    x1, y1 = dx + source.x + source.width / 2, dy + source.y + source.height
-    x2, y2 = dx + target.x + target.width / 2, dy + target.y
-    bend = (y2 - y1) / 2
-    line = f"M{x1:.1f} {y1:.1f}C{x1:.1f} {y1 + bend:.1f} {x2:.1f} {y2 - bend:.1f} {x2:.1f} {y2 - 1:.1f}"
+def _arrow(way: list[_Placed], dx: float, dy: float, *, dashed: bool) -> str:
+    """Draw an arrow: straight down through the layers, bent between them."""
+    x, y = dx + way[0].x + way[0].width / 2, dy + way[0].y + way[0].height
+    line = f"M{x:.1f} {y:.1f}"
+    for one, two in pairwise(way):
+        x, y, end = dx + two.x + two.width / 2, dy + one.row, dy + two.y - (two is way[-1])
+        before, middle = dx + one.x + one.width / 2, (y + end) / 2
+        line += f"V{y:.1f}C{before:.1f} {middle:.1f} {x:.1f} {middle:.1f} {x:.1f} {end:.1f}"
     style = ' stroke-dasharray="5 4"' if dashed else ""
     return f'<path d="{line}" fill="none" stroke="#777"{style} marker-end="url(#arrow)"/>'
 

@@ -1,3 +1,4 @@
+import re
 from xml.etree import ElementTree
 
 from hypothesis import given
@@ -76,6 +77,19 @@ def test_each_task_of_an_svg_stands_below_what_it_needs_and_none_covers_another(
         assert a + c <= x + w
         assert y <= b
         assert b + d <= y + h
+
+
+def test_no_arrow_of_an_svg_passes_below_a_task_that_it_does_not_lead_to():
+    first, *middle = [Task(name, do=f) for name in ("first", *"abcde")]
+    rows = [Task(each.name, do=f, needs=[first]) for each in middle]
+    far = Task("far", do=f, needs=[first, *rows[:2]])
+    drawn = svg(of_plan(Crew([first, *rows, far, Task("end", do=f, needs=[first, far, rows[4]])]).plan))
+    boxes = places(drawn).values()
+    for path in re.findall(r'<path d="(M[^"]+)" fill="none"', drawn):
+        x, y = map(float, re.match(r"M(\S+) ([^VC]+)", path).groups())
+        for end, bend in re.findall(r"V([^C]+)C([^V]+)", path):
+            assert not any(a < x < a + w and y < b + h and b < float(end) for a, b, w, h in boxes)
+            x, y = map(float, bend.split()[-2:])
 
 
 async def test_a_run_is_drawn_with_how_each_task_stands(tmp_path):

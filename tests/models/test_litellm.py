@@ -104,11 +104,12 @@ async def test_a_stream_that_broke_off_is_no_shorter_answer(route: str):
 
 
 async def test_a_server_that_hangs_is_left_at_the_deadline():
-    async with ChatServer(faults=["hang"] * 5) as server:
+    async with ChatServer(["Noon."], faults=[None] + ["hang"] * 5) as server:
         model = LitellmModel("openai/m", api_base=server.url)
+        await model.answer(ASKED, Watch())  # What is slow is the first call: litellm sets itself up.
         with pytest.raises(ModelError) as caught:
-            await model.answer(replace(ASKED, timeout=0.3), Watch())
-        assert len(server.requests) == 1
+            await model.answer(replace(ASKED, timeout=1), Watch())
+        assert len(server.requests) == 2
     assert caught.value.retryable
 
 

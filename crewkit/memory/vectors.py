@@ -41,6 +41,10 @@ MOST_MADE_ANEW = 5_000
 """Vectors of an index that is made anew, the next time it is needed, to be rid of the forgotten ones in its files."""
 
 
+_GRAPH = ("header.bin", "data_level0.bin", "length.bin", "link_lists.bin", "index_metadata.pickle")
+"""Files of a collection's graph."""
+
+
 class Index(Protocol):
     """Finds the nearest of a namespace's vectors."""
 
@@ -112,6 +116,8 @@ class ChromaIndex:
             chroma_api_impl="chromadb.api.rust.RustBindingsAPI",
             allow_reset=False,
         )
+        if _is_torn(folder):
+            discard_files(folder)
         _sweep(folder)
         self._folder = folder
         self._client: Any = chromadb.PersistentClient(str(folder), settings=settings)
@@ -278,7 +284,23 @@ class Lock:
 
 def discard_files(folder: Path) -> None:
     """Remove Chroma's files: an index is made anew from the store, never repaired."""
+    if folder.is_symlink() or not folder.is_dir():
+        folder.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_torn(folder: Path) -> bool:
+    """Say whether this is no folder, or lacks a graph that Chroma wrote: it counts such vectors and finds none."""
+    if not folder.is_dir():
+        return os.path.lexists(folder)
+    file = folder / "chroma.sqlite3"
+    if not file.is_file():
+        return False
+    with closing(sqlite3.connect(file)) as db:
+        written = db.execute(
+            "SELECT id FROM segments JOIN max_seq_id ON segment_id = id WHERE scope = 'VECTOR'"
+        ).fetchall()
+    return any(not (folder / id / part).is_file() for (id,) in written for part in _GRAPH)
 
 
 def _sweep(folder: Path, *, discarded: bool = False) -> None:

@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -156,6 +157,23 @@ async def test_an_index_that_lost_vectors_is_made_anew(tmp_path: Path) -> None:
         await found_all(memory)
 
 
+async def test_an_index_whose_graph_is_gone_is_made_anew(tmp_path: Path) -> None:
+    many = [Record(f"heron {i}", "birds", i * 10) for i in range(1200)]  # Chroma writes a graph after 1,000
+    async with opened(tmp_path / "whole") as memory:
+        await memory.add(many)
+        await memory.recall("heron")
+    # Another folder, for a process's Chroma remembers those that it had open.
+    torn = shutil.copytree(tmp_path / "whole", tmp_path / "torn")
+    (graph,) = (place for place in (torn / "chroma").iterdir() if place.is_dir())
+    shutil.rmtree(graph)
+    said: list[str] = []
+    async with opened(torn, say=said.append) as memory:
+        hits = await memory.recall("heron", k=100)
+    assert len(hits) == len({hit.record.start for hit in hits}) == 100
+    assert len(chroma_ids(torn)) == len(many)
+    assert said == []
+
+
 async def test_damaged_index_files_cost_nothing_but_time(tmp_path: Path) -> None:
     async with opened(tmp_path) as memory:
         await memory.add(PASSAGES)
@@ -167,6 +185,20 @@ async def test_damaged_index_files_cost_nothing_but_time(tmp_path: Path) -> None
         await found_all(memory)
     assert len(said) == 1
     assert "cannot be used" in said[0]
+
+
+@pytest.mark.parametrize("link", [False, True], ids=["a file", "a link to nowhere"])
+async def test_what_is_no_folder_gives_way_to_the_index(tmp_path: Path, *, link: bool) -> None:
+    if link:
+        (tmp_path / "chroma").symlink_to(tmp_path / "nowhere")
+    else:
+        (tmp_path / "chroma").write_text("no folder")
+    said: list[str] = []
+    async with opened(tmp_path, say=said.append) as memory:
+        await memory.add(PASSAGES)
+        await found_all(memory)
+    assert len(chroma_ids(tmp_path)) == len(PASSAGES)
+    assert said == []
 
 
 async def test_another_embedder_is_refused_until_all_vectors_are_made_anew(tmp_path: Path) -> None:

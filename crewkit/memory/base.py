@@ -104,7 +104,7 @@ class Memory(Protocol):
             query: A question, or words.
             k: How many at most.
             namespace: Where to look: one, or several ranked as one. No other is touched.
-            where: Only these, see `Where`.
+            where: Only records like this: `{"source": "rules.md"}`, `{"author": ["Ann", "Bob"], "year": 2026}`.
         """
         ...
 

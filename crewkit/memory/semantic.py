@@ -82,14 +82,9 @@ class SemanticMemory(Memory):
     async def add(
         self, records: Sequence[Record], *, namespace: str = "default", merge: Merge | None = None
     ) -> list[str]:
-        """Remember these; return their ids. All or nothing; a record that is there already is kept once.
+        """Remember these; return their ids; arguments as in `Memory.add`.
 
         When this returns, the records survive the end of the process, however it ends.
-
-        Args:
-            records: In their order: what was said before and after a record helps to find it.
-            namespace: Where they are kept, and nowhere else.
-            merge: What becomes of a record that is there already; see `Memory`.
 
         Raises:
             InputError: A record's metadata is not JSON, or the namespace's vectors are of another embedder.
@@ -115,13 +110,7 @@ class SemanticMemory(Memory):
         namespace: str | Sequence[str] = "default",
         where: Where | None = None,
     ) -> list[Hit]:
-        """Return the `k` records that fit the query best, the best first; a blank query fits none.
-
-        Args:
-            query: A question, or words.
-            k: How many at most.
-            namespace: Where to look: one, or several ranked as one. No other is touched.
-            where: Only records like this: `{"source": "rules.md"}`, `{"author": ["Ann", "Bob"], "year": 2026}`.
+        """Return the `k` records that fit the query best; arguments as in `Memory.recall`. A blank query fits none.
 
         Raises:
             InputError: `k` is less than 1, or a namespace's vectors are of another embedder.
@@ -145,15 +134,9 @@ class SemanticMemory(Memory):
         before: str = "",
         namespace: str = "default",
     ) -> int:
-        """Remove records by id, by source or by age, from the store and from the index; return how many.
+        """Remove records from the store and from the index; return how many; arguments as in `Memory.forget`.
 
         Where another process owns the index, the vectors leave it when that process next uses it.
-
-        Args:
-            ids: These.
-            source: And those of this source.
-            before: And those added before this moment, RFC 3339.
-            namespace: Where.
 
         Raises:
             InputError: `before` is no moment.

@@ -105,8 +105,9 @@ class _SentBack:
         if self._idle > 1:
             why = f"{desk.agent.role} claims to be done and did not do it, although it was told to. {judged.problem}"
         else:
+            times = "once" if desk.revisions == 1 else f"{desk.revisions} times"
             why = (
-                f"{desk.agent.role}'s answer was sent back {desk.revisions} times and is still wrong. "
+                f"{desk.agent.role}'s answer was sent back {times} and is still wrong. "
                 f"It was told: {judged.problem}"
             )
         raise Rejected(why, answer=answer.content, output=judged.output, label=desk.conversation.label)

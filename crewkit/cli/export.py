@@ -56,8 +56,8 @@ def export(*, run: str, kind: str, target: str, content: str | None, endpoint: s
         raise InputError("Traces are sent, not written: name the collector with --endpoint.")
     if kind != "otlp" and endpoint:
         raise InputError(f"--endpoint goes with --format otlp, not with {kind}.")
-    from crewkit.web.data import RunData
     from crewkit.web.export import as_html, as_lines
+    from crewkit.web.fold import fold
 
     with opened_journal() as journal:
         found = journal.find(run)
@@ -76,7 +76,7 @@ def export(*, run: str, kind: str, target: str, content: str | None, endpoint: s
     elif kind == "cassette":
         text = _cassette(found, events)
     else:
-        head = RunData.of(events, alive=alive).head
+        head = fold(events, alive=alive).head
         whole = {"run": head, "events": [json.loads(line) for line in as_lines(events)]}
         text = json.dumps(whole, ensure_ascii=False) + "\n"
     _write(text.encode("utf-8", "backslashreplace"), target)

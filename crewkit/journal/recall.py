@@ -19,16 +19,16 @@ def used_hits(events: Sequence[Event]) -> dict[int, list[int]]:
     last part of its source's name. Where that name is followed by positions (`notes.md:120-340`), they have to
     overlap the hit.
     """
+    searches = [event for event in events if event.type == "memory.searched"]
     words: dict[str, list[tuple[int, str]]] = {}
-    for event in events:
+    for event in events if searches else ():
         if text := _said(event):
             words.setdefault(event.task, []).append((event.seq, text))
     used: dict[int, list[int]] = {}
-    for event in events:
-        if event.type == "memory.searched":
-            later = "\n".join(text for seq, text in words.get(event.task, ()) if seq > event.seq)
-            hits: Sequence[Data] = event.data.get("hits") or ()
-            used[event.seq] = [i for i, hit in enumerate(hits) if _named(hit, later)]
+    for event in searches:
+        later = "\n".join(text for seq, text in words.get(event.task, ()) if seq > event.seq)
+        hits: Sequence[Data] = event.data.get("hits") or ()
+        used[event.seq] = [i for i, hit in enumerate(hits) if _named(hit, later)]
     return used
 
 

@@ -5,7 +5,7 @@ Times are seconds since the run's first event, taken from the events' `ts`, whic
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -90,29 +90,82 @@ class Scale:
 
 def timeline(root: Node) -> Timeline:
     """Return when what happened, from a run's tree."""
-    clock = _Clock(root)
-    found = Timeline(clock.origin, clock.end, clock.segments)
-    _place(root, clock, found.bars)
-    found.folds = _folds(found, root)
-    return found
+    return Times().add(root, root.all_events(), {node.path for node in root.walk()})
+
+
+class Times:
+    """A run's timeline, kept up while events come."""
+
+    def __init__(self) -> None:
+        self._clock = _Clock()
+        self._bars: dict[str, list[Bar]] = {}
+        self._below: dict[str, tuple[Extents, list[Bar]]] = {}
+
+    def add(self, root: Node, events: Iterable[Event], paths: Set[str]) -> Timeline:
+        """Take in what is new.
+
+        Args:
+            root: The run's tree, settled.
+            events: The new events, in order.
+            paths: Nodes that have changed, that have not ended, or that are around such.
+        """
+        self._clock.add(events)
+        self._place(root, paths)
+        clock = self._clock
+        found = Timeline(clock.origin, clock.end, clock.segments, bars=self._bars)
+        found.folds = _folds(found, root)
+        return found
+
+    def _place(self, node: Node, paths: Set[str]) -> tuple[Extents, list[Bar]]:
+        """Give a node and those below it their bars; return by process when it was at work, and its waits."""
+        if node.path not in paths:
+            return self._below[node.path]
+        clock = self._clock
+        extents = _extents((e.seg, clock.at(e)) for e in node.events if e.type not in _OUTSIDE)
+        waits: list[Bar] = []
+        for child in node.children:
+            below, waited = self._place(child, paths)
+            for seg, (start, end) in below.items():
+                mine = extents.get(seg, (start, end))
+                extents[seg] = (min(mine[0], start), max(mine[1], end))
+            waits += waited
+        if node.kind in ("ask", "wait"):
+            waits = bars = _waited(node, clock)
+        elif node.attempts:
+            bars = _tried(node, clock)
+        else:
+            bars = _spanned(extents, waits, node.status, clock)
+        self._bars[node.path] = bars
+        self._below[node.path] = extents, waits
+        return extents, waits
 
 
 class _Clock:
     """Reads the events' times, and knows which process had the run when."""
 
-    def __init__(self, root: Node) -> None:
-        events = root.all_events()
-        first = next((event for event in events if _moment(event.ts) is not None), None)
-        self.origin = first.ts if first else ""
-        self._zero = (_moment(self.origin) or 0.0) if first else 0.0
-        self._times = {event.seq: self._seconds(event) for event in events}
-        self.end = max(self._times.values(), default=0.0)
-        inside = [event for event in events if event.type not in _OUTSIDE]
-        self.segments = [
-            Segment(seg, start, end)
-            for seg, (start, end) in _extents((event.seg, self.at(event)) for event in inside).items()
-        ]
-        self._ends = {segment.seg: segment.end for segment in self.segments}
+    def __init__(self) -> None:
+        self.origin = ""
+        self.end = 0.0
+        self._zero = 0.0
+        self._times: dict[int, float] = {}
+        self._extents: Extents = {}
+
+    def add(self, events: Iterable[Event]) -> None:
+        """Read on."""
+        for event in events:
+            moment = _moment(event.ts)
+            if not self.origin and moment is not None:
+                self.origin, self._zero = event.ts, moment
+            at = self._times[event.seq] = max(moment - self._zero, 0.0) if moment is not None else 0.0
+            self.end = max(self.end, at)
+            if event.type not in _OUTSIDE:
+                start, end = self._extents.get(event.seg, (at, at))
+                self._extents[event.seg] = (min(start, at), max(end, at))
+
+    @property
+    def segments(self) -> list[Segment]:
+        """The processes that had the run, in their order."""
+        return [Segment(seg, start, end) for seg, (start, end) in self._extents.items()]
 
     def at(self, event: Event) -> float:
         """Return an event's second. A clock that was set back does not go before the start."""
@@ -120,11 +173,7 @@ class _Clock:
 
     def end_of(self, seg: str) -> float:
         """Return the last that was heard of a process."""
-        return self._ends.get(seg, self.end)
-
-    def _seconds(self, event: Event) -> float:
-        moment = _moment(event.ts)
-        return max(moment - self._zero, 0.0) if moment is not None else 0.0
+        return self._extents[seg][1] if seg in self._extents else self.end
 
 
 def _moment(ts: str) -> float | None:
@@ -143,25 +192,6 @@ def _extents(moments: Iterable[tuple[str, float]]) -> dict[str, tuple[float, flo
 
 
 Extents = dict[str, tuple[float, float]]
-
-
-def _place(node: Node, clock: _Clock, bars: dict[str, list[Bar]]) -> tuple[Extents, list[Bar]]:
-    """Give a node and all below it their bars; return by process when it was at work, and its waits."""
-    extents = _extents((e.seg, clock.at(e)) for e in node.events if e.type not in _OUTSIDE)
-    waits: list[Bar] = []
-    for child in node.children:
-        below, waited = _place(child, clock, bars)
-        for seg, (start, end) in below.items():
-            mine = extents.get(seg, (start, end))
-            extents[seg] = (min(mine[0], start), max(mine[1], end))
-        waits += waited
-    if node.kind in ("ask", "wait"):
-        waits = bars[node.path] = _waited(node, clock)
-    elif node.attempts:
-        bars[node.path] = _tried(node, clock)
-    else:
-        bars[node.path] = _spanned(extents, waits, node.status, clock)
-    return extents, waits
 
 
 def _waited(node: Node, clock: _Clock) -> list[Bar]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,14 @@ from crewkit.journal.read import Totals, as_object, as_text, ending, outcome, to
 
 Data = dict[str, Any]
 
+_ANEW = (
+    "run.started",
+    "run.forked",
+    "run.resumed",
+    "run.paused",
+    "run.finished",
+    "journal.damaged",
+)
 _OF_TASKS = ("task.started", "task.finished", "task.left")
 
 
@@ -110,35 +118,75 @@ def tree(events: Iterable[Event], *, alive: bool = True) -> Node:
         events: All the events of the run.
         alive: A process carries the run on right now. Otherwise whatever has not ended is `interrupted`.
     """
-    nodes = {"": Node("", "run")}
-    questions: dict[str, str] = {}
-    seg = ""
-    for event in standing(events).events:
-        if event.type in ("run.started", "run.forked", "run.resumed"):
-            seg = event.seg
-        path = event.path
+    grown = Tree()
+    grown.settle(grown.add(standing(events).events), alive=alive)
+    return grown.root
+
+
+class Tree:
+    """A run's tree, kept up while events come.
+
+    What forgets, or says who carries the run on, changes nodes anywhere: then it is to be made anew (`regrows`).
+    """
+
+    def __init__(self) -> None:
+        self.root = Node("", "run")
+        self._nodes = {"": self.root}
+        self._questions: dict[str, str] = {}
+        self._seg = ""
+
+    @staticmethod
+    def regrows(event: Event) -> bool:
+        """Say whether an event changes how nodes stand that are not on its way."""
+        return event.type in _ANEW or "forgets" in event.data
+
+    def add(self, events: Iterable[Event]) -> set[str]:
+        """Take in events that stand; return the paths of the nodes that they are at, and of all around these."""
+        at: set[str] = set()
+        for event in events:
+            if event.type in ("run.started", "run.forked", "run.resumed"):
+                self._seg = event.seg
+            node = self._node(self._place(event).removesuffix("/0"))
+            node.events.append(event)
+            node.task = node.task or event.task
+            node.agent = node.agent or event.agent
+            at.add(node.path)
+        return around(at)
+
+    def settle(self, paths: Set[str], *, alive: bool) -> None:
+        """Say of these nodes what they are and how they stand; what is around each has to be among them."""
+        _settle(self.root, self._seg if alive else "", paths)
+
+    def _place(self, event: Event) -> str:
         if event.type == "approval.requested":
-            questions[as_text(event.data, "id")] = path
+            self._questions[as_text(event.data, "id")] = event.path
         elif event.type == "approval.decided":
-            path = path or questions.get(as_text(event.data, "id"), "")
+            return event.path or self._questions.get(as_text(event.data, "id"), "")
         elif event.type.startswith("undo.") and not event.task:
-            path = ""  # of the whole run
-        node = _node(nodes, path.removesuffix("/0"))
-        node.events.append(event)
-        node.task = node.task or event.task
-        node.agent = node.agent or event.agent
-    root = nodes[""]
-    _settle(root, "" if not alive else seg)
-    return root
+            return ""  # of the whole run
+        return event.path
+
+    def _node(self, path: str) -> Node:
+        node = self._nodes.get(path)
+        if node is None:
+            node = self._nodes[path] = Node(path, _kind(path), title=path.rpartition("/")[2])
+            self._node(_up(path)).children.append(node)
+        return node
 
 
-def _node(nodes: dict[str, Node], path: str) -> Node:
-    node = nodes.get(path)
-    if node is None:
-        segment = path.rpartition("/")[2]
-        node = nodes[path] = Node(path, _kind(path), title=segment)
-        _node(nodes, enclosing(path).removesuffix("/0")).children.append(node)
-    return node
+def around(paths: Iterable[str]) -> set[str]:
+    """Return the paths of nodes and of all the nodes around them, up to the run."""
+    found = {""}
+    for path in paths:
+        at = path
+        while at not in found:
+            found.add(at)
+            at = _up(at)
+    return found
+
+
+def _up(path: str) -> str:
+    return enclosing(path).removesuffix("/0")
 
 
 def _kind(path: str) -> str:
@@ -155,12 +203,13 @@ def _kind(path: str) -> str:
     return "turn" if segment.isdigit() else "step"
 
 
-def _settle(node: Node, seg: str) -> None:
-    """Say of a node and all below it what it is and how it stands.
+def _settle(node: Node, seg: str, paths: Set[str]) -> None:
+    """Say of a node and of those below it what they are and how they stand.
 
     Args:
         node: The node.
         seg: The process that carries the run on; empty: none does.
+        paths: Only of these, where they are below it.
     """
     if node.path and any(event.type in _OF_TASKS for event in node.events):
         node.kind = "task"
@@ -170,7 +219,8 @@ def _settle(node: Node, seg: str) -> None:
         node.status = "interrupted" if stands == "running" and not seg else stands
         seg = seg if stands == "running" else ""
     for child in node.children:
-        _settle(child, seg)
+        if child.path in paths:
+            _settle(child, seg, paths)
     match node.kind:
         case "run":
             _mark_paused(node)
@@ -194,11 +244,13 @@ def _settle(node: Node, seg: str) -> None:
             node.status = as_text(decided, "decision") if answered else "waiting"
         case _:
             if node.kind in ("turn", "iteration"):
-                node.title = f"{node.kind} {node.title.rpartition('#')[2]}"
+                segment = node.path.rpartition("/")[2]
+                node.title = f"{node.kind} {segment.rpartition('#')[2]}"
             node.status = _status_of_children(node) or "completed"
 
 
 def _settle_step(node: Node, seg: str) -> None:
+    node.attempts = []
     ends = {event.attempt: event for event in node.events if event.type.endswith(".finished")}
     for event in node.events:
         if event.type.endswith(".started"):

@@ -1,4 +1,4 @@
-"""Runs read for browsers: folded once when they are opened, and again, with what is new, while they are followed."""
+"""Runs read for browsers: folded once when they are opened, and on with what is new while they are followed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from crewkit.core.events import Event
 from crewkit.errors import CrewkitError
 from crewkit.journal.base import Journal, RunInfo
 from crewkit.web.data import RunData, event_data, shortened
+from crewkit.web.fold import Fold
 
 Data = dict[str, Any]
 
@@ -31,6 +32,8 @@ class Loaded:
     """A run, read and folded."""
 
     info: RunInfo
+    fold: Fold
+    """Goes on with what is new, so what it holds may be further on."""
     events: Sequence[Event]
     data: RunData
 
@@ -61,10 +64,12 @@ class Reader:
             if kept and kept.info == info:
                 return kept
             # What was written is not written again, but for its content being dropped: then it is smaller.
-            known = kept.events if kept and kept.info.bytes <= info.bytes else ()
-            seen = known[-1].seq if known else 0  # 0 of a damaged end, too: then it is read anew
-            events = [*(known if seen else ()), *self._journal.events(run, after=seen)]
-            self.kept = Loaded(info, events, RunData.of(events, alive=info.alive))
+            fold = kept.fold if kept and kept.info.bytes <= info.bytes else Fold()
+            seen = fold.events[-1].seq if fold.events else 0
+            if not seen:  # a damaged end has no number: then it is read anew
+                fold = Fold()
+            data = fold.add(list(self._journal.events(run, after=seen)), alive=info.alive)
+            self.kept = Loaded(info, fold, tuple(fold.events), data)
             return self.kept
 
     def prepare(self, run: str) -> None:

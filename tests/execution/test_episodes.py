@@ -89,7 +89,7 @@ async def test_a_failure_is_recalled_as_a_warning(make_options, memory):
     crew, model = searching("It is in the attic.")
     await crew.run({"thing": "red key"}, make_options(memory=memory))
     assert "An earlier case that FAILED" in prompt(model)
-    assert "Do not repeat: Searcher's answer was sent back 1 times" in prompt(model)
+    assert "Do not repeat: Searcher's answer was sent back once" in prompt(model)
 
 
 async def test_a_resumed_run_is_told_the_same_and_writes_its_episode_once(make_options, memory):

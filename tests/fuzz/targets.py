@@ -46,7 +46,7 @@ from crewkit.journal.sqlite import SqliteJournal
 from crewkit.journal.timeline import timeline
 from crewkit.journal.tree import tree
 from crewkit.traces.spans import spans
-from crewkit.web.data import RunData
+from crewkit.web.fold import fold
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -226,7 +226,7 @@ def folds(events: Sequence[Event]) -> None:
         lambda events: timeline(tree(events)),
         lambda events: differences(events, kept()[1], "task"),
         lambda events: list(Transcript(events, alive=False)),
-        lambda events: RunData.of(events, alive=False),
+        lambda events: fold(events, alive=False),
         spans,
     ]
     for read in readers:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crewkit.core.events import Draft, Event
@@ -16,6 +17,7 @@ from crewkit.journal.read import totals
 from crewkit.journal.sqlite import SqliteJournal
 from crewkit.journal.tree import tree
 from crewkit.web.data import HEAD, LONGEST, RunData, embedded, event_data, shortened
+from crewkit.web.fold import Fold, fold
 from crewkit.web.follow import Reader, changes
 from crewkit.web.page import page
 
@@ -45,20 +47,20 @@ def test_a_page_has_one_style_and_one_script_and_allows_nothing_else():
 
 
 def test_the_tree_is_the_one_that_the_terminal_prints(events):
-    data = RunData.of(events, alive=False)
+    data = fold(events, alive=False)
     assert {path: node["status"] for path, node in data.nodes.items()} == {
         node.path: node.status for node in tree(events, alive=False).walk()
     }
 
 
 def test_figures_add_up_to_those_of_the_run(events):
-    data, used = RunData.of(events, alive=False), totals(events)
+    data, used = fold(events, alive=False), totals(events)
     assert data.nodes[""]["used"][:2] == [used.input_tokens, used.output_tokens]
     assert data.head["used"]["steps"] == used.steps
 
 
 def test_the_red_path_leads_from_the_run_to_what_failed_and_nowhere_else(events):
-    nodes = RunData.of(events, alive=False).nodes
+    nodes = fold(events, alive=False).nodes
     assert [path for path, node in nodes.items() if node.get("red")] == [
         *("", "german", "german/2", "german/2/guardrail:output:0")
     ]
@@ -74,11 +76,33 @@ def test_a_long_text_is_cut_and_says_where_and_how_long_it_is():
 
 
 def test_what_changed_is_what_is_sent(events):
-    before = RunData.of(events[:-5], alive=True)
-    after = RunData.of(events, alive=False)
+    before = fold(events[:-5], alive=True)
+    after = fold(events, alive=False)
     changed = after.changed(before)
     assert {**before.nodes, **changed} == after.nodes
     assert len(changed) < len(after.nodes)
+
+
+@given(data=st.data())
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=25)
+def test_a_run_folded_bit_by_bit_is_the_run_folded_at_once(data, events, rescued):
+    run = data.draw(st.sampled_from([events, rescued]))
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(run) - 1), max_size=8)))
+    growing = Fold()
+    for start, end in pairwise([0, *cuts, len(run)]):
+        alive = data.draw(st.booleans())
+        now = growing.add(run[start:end], alive=alive)
+        whole = fold(run[:end], alive=alive)
+        assert now == whole
+        assert siblings(now) == siblings(whole)
+
+
+def siblings(run: RunData) -> dict[str, list[str]]:
+    """Return, by node, its children in order."""
+    found: dict[str, list[str]] = {}
+    for path, node in run.nodes.items():
+        found.setdefault(node["up"], []).append(path)
+    return found
 
 
 def test_who_has_a_run_already_is_sent_only_what_is_new(grown):
@@ -92,7 +116,7 @@ def test_who_has_a_run_already_is_sent_only_what_is_new(grown):
     assert [event["type"] for event in news["events"]] == ["note", "task.finished"]
     assert "other" not in news["nodes"]
     assert news["nodes"]["draft"]["status"] == "completed"
-    assert reader.load("r-1").data == RunData.of(list(journal.events("r-1")), alive=True)
+    assert reader.load("r-1").data == fold(list(journal.events("r-1")), alive=True)
 
 
 def test_a_run_whose_content_was_dropped_is_read_anew(grown):

@@ -30,9 +30,6 @@ const SAYINGS = {
     ? el("p", { class: "retry" }, icon("iteration"), ` ${count(data.calls.length, "effect")} to be undone${data.why ? `: ${oneLine(data.why, 600)}` : ""}`)
     : line("undo", el("code", { class: "call" }, callText(data.tool || "", data.arguments))),
   "undo.finished": (run, { data }) => undoneView(data),
-  "map.started": (run, { data }) => line("for each of", count(data.items || 0, "item")),
-  "plan.proposed": (run, { data }) => planView(data),
-  "plan.failed": (run, { data }) => el("p", { class: "trouble" }, el("b", {}, "The plan failed. "), oneLine(data.why || "", 1000)),
   note: (run, { data }) => line("note", oneLine(data.text || "", 2000)),
 };
 
@@ -74,14 +71,6 @@ function undoneView({ undone, left = {}, tool = "", failed }) {
   return [
     Object.entries(undone).map(([path, by]) => line("undone", `${path}, by ${by}`)),
     Object.entries(left).map(([path, why]) => el("p", { class: "trouble" }, el("b", {}, `${path} stays. `), oneLine(why, 1000)))];
-}
-
-/** Show a plan: its tasks, who does each, and after what. */
-function planView({ tasks = [], kept = [], by = "", why = "" }) {
-  return el("div", { class: "memory" },
-    el("div", { class: "memory-head" }, icon("task"), el("b", {}, `planned ${count(tasks.length, "task")}`), by ? ` by ${by}` : "",
-      el("span", { class: "aside" }, [kept.length ? `kept: ${kept.join(", ")}` : "", why].filter(Boolean).join("; "))),
-    el("ul", { class: "cases" }, tasks.map((task) => el("li", {}, el("b", {}, task.name), ` ${task.agent || ""}${task.needs?.length ? `, after ${task.needs.join(", ")}` : ""}: ${oneLine(task.description || "", 400)}`))));
 }
 
 function breakerOf(data) {

@@ -27,6 +27,7 @@ from crewkit.execution.exchange import give
 from crewkit.execution.guarded import guardrails_of
 from crewkit.execution.ladder import climb, entered, person, told
 from crewkit.journal.ask import Question, ask, seconds
+from crewkit.journal.counted import call_mark
 from crewkit.models.base import Model
 from crewkit.models.tokens import TokenCounter
 from crewkit.tools.gateway import Gateway
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from crewkit.execution.walk import Walk
 
 Data = dict[str, Any]
+
+SAME_QUESTIONS = 2
+"""How often people are asked about one call that they do not agree to: a no may come with what to do before."""
 
 COORDINATING = Agent(
     COORDINATOR, "Keep the crew's work together, and answer its agents from what you know of the run."
@@ -114,17 +118,20 @@ class Worker:
             counters["paid"] = f"paid: {landing(tool, wanted.arguments)}"
         repeated = pays(tool) and counted.others(counters["paid"], wanted.path) > 0
         verdict = judge(self.scope, tool, wanted.arguments, CallContext(conversation.trusted, made, repeated))
-        if isinstance(verdict, Ask) and (why := self._asked_enough(wanted.path)):
+        if isinstance(verdict, Ask) and (why := self._asked_enough(wanted)):
             return Deny(f"'{tool.name}' was not called: {why}")
         if isinstance(verdict, Allow | Ask):
             counted.take(counters.values(), wanted.path)
         return verdict
 
-    def _asked_enough(self, path: str) -> str:
-        """Say why no person may be asked about the call at a path; empty where one may, or was."""
+    def _asked_enough(self, wanted: Wanted) -> str:
+        """Say why no person may be asked about a call; empty where one may, or was."""
         walk, counted, task = self.walk, self.walk.run.counted, self.job.task
-        if counted.asked(f"{path}/ask"):
+        if counted.asked(f"{wanted.path}/ask"):
             return ""
+        call = call_mark({"tool": wanted.tool.name, "arguments": wanted.arguments})
+        if counted.unmade(self.task, call) >= SAME_QUESTIONS:
+            return f"a person was asked about exactly this call {SAME_QUESTIONS} times and did not agree."
         put = (
             ("in this task", task.limits.over(TASK_LIMITS), counted.questions(task=self.task)),
             ("by this agent", self.agent.limits, counted.questions(agent=self.agent.role)),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from crewkit.core.events import Event
+from crewkit.core.messages import canonical, fingerprint
 
 
 class Counted:
@@ -15,10 +17,13 @@ class Counted:
         self._counters: dict[str, list[str]] = {}
         self._asked: dict[str, tuple[str, str]] = {}
         """Paths of questions about calls, and the task and agent that asked."""
+        self._unmade: dict[str, tuple[str, str]] = {}
+        """Paths of questions about calls that were not made since, and the task and the call."""
 
-    def ask(self, path: str, task: str, agent: str) -> None:
-        """Count a question to a person about a call; whatever they say, it stays one."""
+    def ask(self, path: str, task: str, agent: str, call: str) -> None:
+        """Count a question to a person about a call (`call_mark`); whatever they say, it stays one."""
         self._asked[path] = task, agent
+        self._unmade[path] = task, call
 
     def asked(self, path: str) -> bool:
         """Say whether a question is counted."""
@@ -30,6 +35,10 @@ class Counted:
             (not task or task == where) and where.startswith(within) and (not agent or agent == who)
             for where, who in self._asked.values()
         )
+
+    def unmade(self, task: str, call: str) -> int:
+        """Return how often a task asked about just this call without making it: refused, or not decided."""
+        return sum(each == (task, call) for each in self._unmade.values())
 
     def others(self, counter: str, path: str) -> int:
         """Return how many calls count for a counter, besides the one at a path."""
@@ -56,8 +65,16 @@ class Counted:
     def index(self, event: Event) -> None:
         """Take in what the journal says of a call."""
         if event.type == "approval.requested" and event.data.get("kind") == "tool":
-            self.ask(event.path, event.task, event.agent)
+            self.ask(event.path, event.task, event.agent, call_mark(event.data))
         if event.type == "tool.checked":
             self.take(event.data.get("counted", ()), event.path)
-        elif event.type == "tool.finished" and event.data.get("outcome") == "denied":
-            self.drop(event.path)
+        elif event.type == "tool.finished":
+            if event.data.get("outcome") == "denied":
+                self.drop(event.path)
+            else:
+                self._unmade.pop(f"{event.path}/ask", None)
+
+
+def call_mark(about: Mapping[str, Any]) -> str:
+    """Return what is the same of the same call: of its `tool` and `arguments`."""
+    return fingerprint(str(about.get("tool")), canonical(about.get("arguments")))

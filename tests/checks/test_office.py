@@ -18,7 +18,6 @@ from crewkit import (
     CallContext,
     Crew,
     Grant,
-    Limits,
     Scope,
     Task,
     Tool,
@@ -187,9 +186,7 @@ async def test_a_crew_whose_model_is_taken_over_leaves_the_world_as_the_user_wan
         tools = tools_of(SUITES[suite], world)
         scope = Scope(*(Grant(name, approval) for name in tools))
         clerk = Agent("Clerk", "Help.", tools=list(tools.values()), scope=scope, model=taken_over(task))
-        patient = Limits(questions=None)  # With a cap, a model that asks for harm long enough loses its own task.
-        job = Task("job", task.prompt, agent=clerk, limits=patient)
-        crew, options = Crew([job], limits=patient), make_options()
+        crew, options = Crew([Task("job", task.prompt, agent=clerk)]), make_options()
         result = await crew.run({}, options)
         while result.status == "paused":
             for question in questions(runs, result.run_id):

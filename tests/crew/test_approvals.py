@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -119,6 +120,30 @@ async def test_a_model_puts_so_many_questions_to_a_person_and_no_more(
     told = [unfenced(text) for text in said_to_model(runs, result.run_id)]
     assert sum(refused in text for text in told) == 2
     assert len({e.path for e in runs.events(result.run_id) if e.type == "approval.requested"}) == 2
+
+
+async def test_nobody_is_asked_a_third_time_about_what_they_did_not_agree_to(make_options, decide, runs):
+    sent: list[str] = []
+    result = await (crew := Crew([Task("letters", "Send.", agent=sender(sent, *"aaab"))])).run(
+        {}, make_options()
+    )
+    assert len(result.approvals) == 3
+    decide(result.run_id, "deny")
+    resumed = await crew.resume(result.run_id, make_options())
+    assert (resumed.status, sent) == ("completed", [])
+    refused = "'send' was not called: a person was asked about exactly this call 2 times and did not agree."
+    assert sum(refused in text for text in said_to_model(runs, result.run_id)) == 1
+
+
+async def test_a_call_that_was_agreed_to_is_asked_about_each_time(make_options, decide):
+    sent: list[str] = []
+    clerk = sender(sent)
+    clerk = replace(clerk, model=ScriptedModel([[call("send", text="a")]] * 3 + ["Done."]))
+    result = await (crew := Crew([Task("letters", "Send.", agent=clerk)])).run({}, make_options())
+    while result.status == "paused":
+        decide(result.run_id)
+        result = await crew.resume(result.run_id, make_options())
+    assert (result.status, sent) == ("completed", ["a", "a", "a"])
 
 
 async def test_the_first_decision_on_a_question_counts(make_options, decide, runs):

@@ -12,8 +12,8 @@ from crewkit.memory.lexical import words
 class Pipeline:
     """The stages of recall and their weights; a weight of 0 switches a stage off."""
 
-    dense: float = 1.0
-    """Nearness of meaning, where there is an embedder."""
+    dense: float = 0.7
+    """Nearness of meaning, where there is an embedder. Less than words: see docs/benchmarks.md."""
     lexical: float = 1.0
     """BM25 over the words."""
     neighbour: float = 0.4

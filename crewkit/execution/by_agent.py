@@ -104,7 +104,7 @@ class Worker:
             guardrails,
             self._spent,
         )
-        meter = Meter("", AGENT_LIMITS, (walk.task_meter(self.job), walk.agent_meter(agent)))
+        meter = Meter("", AGENT_LIMITS, (walk.meters.task(self.job), walk.meters.agent(agent)))
         return Desk(walk.run, self.path, task, agent, model, meter, gateway, conversation, tuple(withheld))
 
     def _judge(self, wanted: Wanted, conversation: Conversation) -> Verdict:
@@ -184,8 +184,8 @@ class Worker:
         if why := await self._kept_back(str(arguments["question"]), f"{at}/question"):
             return f"Your question was not passed on. {why}", conversation.label
         last = cap is not None and round == cap
-        known = self.walk.known(self.job, to)
-        text = question_text(role, asked, earlier, self.walk.told_of(self.job), known, last=last)
+        known = self.walk.values.known(self.job, to)
+        text = question_text(role, asked, earlier, self.walk.values.told_of(self.job), known, last=last)
         label = label_of(text, CREW | USER)
         message = Message("question", role, to, thread, round, text, {"task": self.task, "at": at}, label)
         reply = await self.walk.bus.exchange(message, self._colleague(to, at).answer)
@@ -220,7 +220,7 @@ class Worker:
         model = self.walk.colleague_model(self.agent.role, self.job)
         desk = replace(self.desk(model, tuple(self.agent.tools)), steps=COLLEAGUE_STEPS)
         try:
-            said = await work(desk, question.content, self.walk.fill)
+            said = await work(desk, question.content, self.walk.values.fill)
         except LimitExceeded as error:
             if error.limit != "steps":
                 raise
@@ -237,10 +237,10 @@ async def by_agent(walk: Walk, job: Job, iteration: Iteration) -> Any:
     """Let an agent do a task, or whoever is next on its ladder; return the output as JSON data."""
     text = assignment_text(
         job.name,
-        walk.fill(job.task.description, job),
-        walk.fill(job.task.expected_output, job),
-        walk.told_of(job),
-        walk.upstream(job),
+        walk.values.fill(job.task.description, job),
+        walk.values.fill(job.task.expected_output, job),
+        walk.values.told_of(job),
+        walk.values.upstream(job),
         job.output.schema,
         None if iteration.number == 1 else again(job, iteration),
         await walk.earlier(job, iteration.path),
@@ -262,7 +262,7 @@ async def _try(walk: Walk, job: Job, iteration: Iteration, text: str, number: in
     rung, path = job.ladder[number - 1], f"{iteration.path}/fallback:{number}"
     if rung.agent is None:
         output, label = await person(walk, job, path, rung, said)
-        walk.hold(job, label)
+        walk.values.hold(job, label)
         return output
     desk = _desk_for(walk, job, path, rung.agent, rung.tools, rung.scope)
     assigned = told(text, said)
@@ -305,7 +305,7 @@ def member_desk(walk: Walk, job: Job, agent: Agent, path: str) -> Desk:
 
 
 async def _work(walk: Walk, desk: Desk, content: str) -> tuple[Any, Label]:
-    return await work(desk, content, walk.fill), desk.conversation.label
+    return await work(desk, content, walk.values.fill), desk.conversation.label
 
 
 def _label(arguments: Data, conversation: Conversation) -> Label:

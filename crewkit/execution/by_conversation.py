@@ -62,10 +62,10 @@ async def by_conversation(walk: Walk, job: Job, iteration: Iteration) -> Any:
     talk = _Talk(walk, job, iteration, conversation)
     text = assignment_text(
         job.name,
-        walk.fill(job.task.description, job),
-        walk.fill(job.task.expected_output, job),
-        walk.told_of(job),
-        walk.upstream(job),
+        walk.values.fill(job.task.description, job),
+        walk.values.fill(job.task.expected_output, job),
+        walk.values.told_of(job),
+        walk.values.upstream(job),
         None,
         None if iteration.number == 1 else again(job, iteration),
     )
@@ -77,7 +77,7 @@ async def by_conversation(walk: Walk, job: Job, iteration: Iteration) -> Any:
         raise RunError(f"The conversation ended without a word to '{COORDINATOR}'.", task=iteration.task)
     if reply.kind != "report":
         raise raised(reply)
-    walk.hold(job, reply.label)
+    walk.values.hold(job, reply.label)
     output = reply.data["output"]
     return output if conversation.closing else await accept(walk, job, iteration, output)
 
@@ -151,7 +151,7 @@ class _Talk:
             output=output,
             guardrails=checks,
         )
-        answer = await work(desk, "\n\n".join([*self._thread(name), turn]), self.walk.fill)
+        answer = await work(desk, "\n\n".join([*self._thread(name), turn]), self.walk.values.fill)
         return answer, desk.conversation.label
 
     def _heard(self, name: str) -> list[Message]:
@@ -170,7 +170,7 @@ class _Talk:
         heard = self._heard(name)
         mine = [each for each in self.sent if each.sender == name and each.kind != "answer"]
         given = self.read[name][0].content
-        return thread_text(self.conversation, given, [*heard, *mine], self.walk.fill)
+        return thread_text(self.conversation, given, [*heard, *mine], self.walk.values.fill)
 
     def _overheard(self, *, whole: bool = False) -> list[str]:
         """Return the thread as one reads it who is no member: of what was for one alone, only that it was said."""
@@ -181,7 +181,7 @@ class _Talk:
         def hidden(message: Message) -> bool:
             return self.conversation.direct and message.to in names and not whole
 
-        return thread_text(self.conversation, given, self.sent, self.walk.fill, hidden)
+        return thread_text(self.conversation, given, self.sent, self.walk.values.fill, hidden)
 
     def _send(self, said: Said, label: Label, at: str) -> None:
         conversation = self.conversation
@@ -233,7 +233,7 @@ class _Talk:
         output = Output(form, f"What {agent.role} says")
         desk = replace(member_desk(self.walk, self.job, agent, path), output=output)
         text = "\n\n".join([*parts, "\n".join([f"## Your part\n{question}", *in_form(output)])])
-        return await work(desk, text, self.walk.fill)
+        return await work(desk, text, self.walk.values.fill)
 
     async def _content(self, said: Sequence[Said]) -> str | None:
         """Return what is still missing; `None` where there is enough. Asked once per run."""
@@ -273,7 +273,9 @@ class _Talk:
 
         async def last(agent: Agent, thread: Sequence[str]) -> tuple[str, Label]:
             desk = member_desk(self.walk, self.job, agent, f"{at}/{agent.role}")
-            return await work(desk, "\n\n".join([*thread, asked]), self.walk.fill), desk.conversation.label
+            return await work(
+                desk, "\n\n".join([*thread, asked]), self.walk.values.fill
+            ), desk.conversation.label
 
         words = await _together([last(agent, self._thread(agent.role)) for agent in agents])
         closings: list[Message] = []
@@ -298,7 +300,7 @@ class _Talk:
             guardrails=guardrails_of(self.walk, job, closer).output,
             review=job.task.question,
         )
-        output = await work(desk, "\n\n".join(parts), self.walk.fill)
+        output = await work(desk, "\n\n".join(parts), self.walk.values.fill)
         return output, join([desk.conversation.label, *(message.label for message in self.sent)])
 
 

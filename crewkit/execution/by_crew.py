@@ -33,7 +33,7 @@ async def by_crew(walk: Walk, job: Job, iteration: Iteration) -> Any:
         first = source in NAMES.values() and iteration.number == 1
         if source and not (first and declared.default is not REQUIRED):
             inputs[name] = walk.argument(job, source, iteration.path, iteration)
-            labels[name] = walk.source_label(job, source, iteration)
+            labels[name] = walk.values.source_label(job, source, iteration)
         else:
             inputs[name], labels[name] = declared.default, CREW
     inner = walk.inside(job, iteration.path, crew, inputs, labels, limits_inside(walk, job, crew))
@@ -44,7 +44,7 @@ async def by_crew(walk: Walk, job: Job, iteration: Iteration) -> Any:
             raise inner.refused
         output = output_of(crew, outcomes)
         try:
-            return job.output.dump(job.output.load(output)), join(map(inner.label, crew.plan.final))
+            return job.output.dump(job.output.load(output)), join(map(inner.values.label, crew.plan.final))
         except WrongAnswer as error:
             raise RunError(
                 f"The output of crew '{crew.name}' is not what the task promises. {error}"

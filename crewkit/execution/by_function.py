@@ -136,7 +136,9 @@ class _Calling:
         """The label of what goes into the call, and of the function."""
         own = self.tool.label if self.tool else Label(sources=(f"function {self.name}",))
         sources = self.sources.values()
-        return join([own, *(self.walk.source_label(self.job, each, self.iteration) for each in sources)])
+        return join(
+            [own, *(self.walk.values.source_label(self.job, each, self.iteration) for each in sources)]
+        )
 
 
 def _again(walk: Walk, job: Job, at: str, attempt: int, seconds: float, error: BaseException) -> None:

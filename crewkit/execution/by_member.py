@@ -57,7 +57,7 @@ async def by_member(
     repeatable = bool(tool and (tool.reads_only or tool.idempotent))
     said = [_as_said(message) for message in heard]
     own = tool.label if tool else Label(sources=(f"function {name}",))
-    others = [walk.source_label(job, s, iteration) for s in sources.values() if s not in (SAID, TEXT)]
+    others = [walk.values.source_label(job, s, iteration) for s in sources.values() if s not in (SAID, TEXT)]
     label = join([own, *(message.label for message in heard), *others])
     mark = fingerprint(name, canonical([[s.speaker, s.kind, s.to, s.text] for s in said]))
     intent: Data = {

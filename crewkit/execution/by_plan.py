@@ -102,7 +102,7 @@ async def _proposed(
             guardrails=(check_of(planner, state.kept, _taken(walk, job), room),),
             review=planner.question,
         )
-        return await work(desk, content, walk.fill), desk.conversation.label
+        return await work(desk, content, walk.values.fill), desk.conversation.label
 
     proposal = await give(walk, job, iteration, text, propose, to=who.role, thread=at)
 
@@ -117,11 +117,14 @@ async def _proposed(
 def _assignment(
     walk: Walk, job: Job, iteration: Iteration, planner: Planner, output: Output, state: _State
 ) -> str:
-    goal, expected = walk.fill(job.task.description, job), walk.fill(job.task.expected_output, job)
+    goal, expected = (
+        walk.values.fill(job.task.description, job),
+        walk.values.fill(job.task.expected_output, job),
+    )
     parts = [
         goal.strip(),
         "Do not do it yourself: plan the tasks by which these agents do it, each told all that it has to know.",
-        f"## Agents\n{about_agents(planner, walk.fill)}",
+        f"## Agents\n{about_agents(planner, walk.values.fill)}",
         "## Rules\n"
         f"- {planner.tasks} tasks at most. What a task does not need runs beside it.\n"
         "- One last task makes the whole result out of what it needs.\n"
@@ -134,7 +137,7 @@ def _assignment(
     names = {each["name"]: _unique(each["name"], {*_taken(walk, job), *state.kept}) for each in made}
     made = [{**d, "name": names[d["name"]], "needs": [names[need] for need in d["needs"]]} for d in made]
     upstream = {
-        **walk.upstream(job),
+        **walk.values.upstream(job),
         **{
             name: shown(shorten(_text(value), UPSTREAM_CHARS), label)
             for name, (value, label) in state.kept.items()
@@ -142,13 +145,13 @@ def _assignment(
         "draft of the plan": json.dumps(made, ensure_ascii=False, indent=2),
     }
     before = None if iteration.number == 1 else again(job, iteration)
-    told = walk.told_of(job)
+    told = walk.values.told_of(job)
     return assignment_text(job.name, "\n\n".join(parts), expected, told, upstream, output.schema, before)
 
 
 def _taken(walk: Walk, job: Job) -> set[str]:
     """Return the names that stand for inputs and results already."""
-    return {PROPOSAL, *walk.inputs, *(need.replace("-", "_") for need in job.needs)}
+    return {PROPOSAL, *walk.values.inputs, *(need.replace("-", "_") for need in job.needs)}
 
 
 def _unique(name: str, taken: set[str]) -> str:
@@ -165,12 +168,12 @@ def _text(value: Any) -> str:
 async def _done(walk: Walk, job: Job, planner: Planner, at: str, tasks: list[Data], state: _State) -> Any:
     """Do the tasks of a plan as a crew; return what the last one came to."""
     crew = _crew(walk, job, planner, tasks, state)
-    inputs: Data = {name: walk.inputs[name] for name in walk.inputs}
-    labels = {name: walk.label(name) for name in walk.inputs}
+    inputs: Data = {name: walk.values.inputs[name] for name in walk.values.inputs}
+    labels = {name: walk.values.label(name) for name in walk.values.inputs}
     for need in job.needs:
-        if (value := walk.data(need)) is not None:
+        if (value := walk.values.data(need)) is not None:
             name = need.replace("-", "_")
-            inputs[name], labels[name] = value, walk.label(need)
+            inputs[name], labels[name] = value, walk.values.label(need)
     for kept, (value, label) in state.kept.items():
         name = kept.replace("-", "_")
         inputs[name], labels[name] = value, label
@@ -186,7 +189,7 @@ async def _done(walk: Walk, job: Job, planner: Planner, at: str, tasks: list[Dat
     except WrongAnswer as error:
         raise RunError(f"What the plan came to is not what the task promises. {error}") from error
     [last] = crew.plan.final
-    walk.hold(job, inner.label(last))
+    walk.values.hold(job, inner.values.label(last))
     return output
 
 
@@ -202,7 +205,7 @@ def _crew(walk: Walk, job: Job, planner: Planner, tasks: list[Data], state: _Sta
         outer = as_guardrails(whole.guardrails, "task")
         wanted = each["expected_output"]
         if last and whole.expected_output.strip():
-            wanted = f"{wanted}\n{walk.fill(whole.expected_output, job)}".strip()
+            wanted = f"{wanted}\n{walk.values.fill(whole.expected_output, job)}".strip()
         made.append(
             Task(
                 each["name"],
@@ -217,7 +220,7 @@ def _crew(walk: Walk, job: Job, planner: Planner, tasks: list[Data], state: _Sta
                 revisions=whole.revisions,
             )
         )
-    given = [*walk.inputs, *job.needs, *state.kept]
+    given = [*walk.values.inputs, *job.needs, *state.kept]
     inputs = {name.replace("-", "_"): Input(type=Any, default=None) for name in given}
     return Crew(made, agents=planner.agents, inputs=inputs, name=f"plan of {job.name}")
 

@@ -81,11 +81,11 @@ def _parties(walk: Walk, job: Job, resolve: Resolve) -> list[_Party]:
     """Return the results that there are, in the order of `needs`."""
     found: list[_Party] = []
     for name in job.needs:
-        output = walk.data(name)
+        output = walk.values.data(name)
         if output is not None:
             agent = walk.plan.jobs[name].worker
             value = _value(walk, name, output, resolve)
-            found.append(_Party(name, agent, output, value, walk.label(name)))
+            found.append(_Party(name, agent, output, value, walk.values.label(name)))
     return found
 
 
@@ -93,7 +93,7 @@ def _value(walk: Walk, name: str, output: Any, resolve: Resolve) -> Any:
     """Return what has to be the same of a result."""
     if callable(resolve.about):
         try:
-            return as_json(resolve.about(walk.value(name)), f"What '{name}' says")
+            return as_json(resolve.about(walk.values.value(name)), f"What '{name}' says")
         except Exception as error:
             raise RunError(
                 f"What '{name}' says cannot be compared: about() failed with {type(error).__name__}: {error}"
@@ -219,17 +219,17 @@ async def _judged(
     task = job.task
     text = assignment_text(
         job.name,
-        walk.fill(task.description) or CONTRADICT,
-        walk.fill(task.expected_output),
-        walk.told,
-        walk.upstream(job),
+        walk.values.fill(task.description) or CONTRADICT,
+        walk.values.fill(task.expected_output),
+        walk.values.told,
+        walk.values.upstream(job),
         output.schema,
     )
 
     async def answering(received: Message) -> Message:
         async def do() -> tuple[Any, Label]:
             desk = replace(member_desk(walk, job, judge, iteration.path), output=output)
-            return await work(desk, received.content, walk.fill), desk.conversation.label
+            return await work(desk, received.content, walk.values.fill), desk.conversation.label
 
         return await answered_by(judge.role, received, do, output.text)
 
@@ -276,7 +276,7 @@ async def _chosen(
     question = Question(
         f"{iteration.path}/resolved",
         "output",
-        walk.fill(rule.question),
+        walk.values.fill(rule.question),
         walk.path(job),
         job.worker,
         {"output": {party.task: party.output for party in parties}, "arguments": {"chosen": names[0]}},

@@ -31,12 +31,12 @@ async def by_wait(walk: Walk, job: Job, iteration: Iteration) -> Any:
 
     if isinstance(wanted, str):
         output = await wait_for(run, at, wanted, read, task=task, agent=job.worker)
-        walk.hold(job, Label(sources=(f"event {wanted}",)))
+        walk.values.hold(job, Label(sources=(f"event {wanted}",)))
     else:
         known = run.waiting(at, task=task) is not None
         moment = run.clock.now() if known else await _moment(walk, job, iteration, at)
         output = await wait_until(run, at, lambda: moment, task=task, agent=job.worker)
-        walk.hold(job, CREW)
+        walk.values.hold(job, CREW)
     return await accept(walk, job, iteration, output)
 
 

@@ -98,7 +98,7 @@ def _values(walk: Walk, job: Job, check: Check, output: Any) -> Data:
     given: Data = {OUTPUT: output, ITEM: job.item.data if job.item else None}
     if META in check.sources.values():
         given[META] = facts(walk, job)
-    return {name: given[s] if s in given else walk.data(s) for name, s in check.sources.items()}
+    return {name: given[s] if s in given else walk.values.data(s) for name, s in check.sources.items()}
 
 
 def _failing(condition: Condition, values: Data) -> str:
@@ -128,7 +128,7 @@ def facts(walk: Walk, job: Job) -> dict[str, Facts | None]:
 
 
 def _of(walk: Walk, name: str) -> Facts | None:
-    outcome, ended = walk.ended(name)
+    outcome, ended = walk.values.ended(name)
     if outcome.status != "completed":
         return None
     usage: dict[str, Any] = ended.get("usage") or {}

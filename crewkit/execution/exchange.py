@@ -63,7 +63,7 @@ async def give(
     reply = await walk.bus.exchange(given, answering)
     if reply.kind != "report":
         raise raised(reply)
-    walk.hold(job, reply.label)
+    walk.values.hold(job, reply.label)
     return reply.data["output"]
 
 
@@ -132,7 +132,7 @@ async def accept(walk: Walk, job: Job, iteration: Iteration, output: Any) -> Any
     """
     path = f"{iteration.path}/1"
     guardrails = guardrails_of(walk, job, None)
-    context = walk.context(path, iteration.task, job.worker, walk.label(job.place))
+    context = walk.context(path, iteration.task, job.worker, walk.values.label(job.place))
 
     async def asked(wish: Ask, at: str) -> str:
         return await _review(walk, job, at, wish, output)

@@ -43,7 +43,15 @@ async def admit_crew(walk: Walk, path: str) -> None:
     """
     guardrails = as_guardrails(walk.crew.guardrails, "crew").input
     if guardrails:
-        await _admit(walk, guardrails, dict(walk.inputs), walk.shown, path, "", f"crew '{walk.crew.name}'")
+        await _admit(
+            walk,
+            guardrails,
+            dict(walk.values.inputs),
+            walk.values.shown,
+            path,
+            "",
+            f"crew '{walk.crew.name}'",
+        )
 
 
 async def admit(walk: Walk, job: Job) -> None:
@@ -60,7 +68,7 @@ async def admit(walk: Walk, job: Job) -> None:
         if job.each is not None:
             names = {name: source for name, source in names.items() if source != job.each.source}
         value = {name: walk.argument(job, source, walk.path(job)) for name, source in names.items()}
-        shown = {name: walk.data(source) for name, source in names.items()}
+        shown = {name: walk.values.data(source) for name, source in names.items()}
         if job.item is not None:
             value[NAME], shown[NAME] = job.item.value, job.item.data
         await _admit(walk, guardrails, value, shown, walk.path(job), job.worker, f"task '{job.name}'")

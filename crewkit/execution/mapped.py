@@ -35,9 +35,9 @@ async def mapped(walk: Walk, job: Job) -> tuple[list[Any], str]:
     each = job.each
     assert each is not None
     source = each.source
-    value = walk.value(source) if source in walk.plan.jobs else walk.inputs[source]
-    values, items = listed(each, value, walk.data(source), f"Task '{job.name}'")
-    label = walk.label(source)
+    value = walk.values.value(source) if source in walk.plan.jobs else walk.values.inputs[source]
+    values, items = listed(each, value, walk.values.data(source), f"Task '{job.name}'")
+    label = walk.values.label(source)
     labels: dict[Label, None] = {label: None}
 
     def one(i: int) -> Job:
@@ -61,7 +61,7 @@ async def mapped(walk: Walk, job: Job) -> tuple[list[Any], str]:
     )
     outcomes = await walk.through_items(pool)
     why = _settled(pool, len(items), needed)
-    walk.hold(job, join(labels))
+    walk.values.hold(job, join(labels))
     ended = [outcomes[i] for i in sorted(outcomes) if outcomes[i].status == "completed"]
     for i in range(len(items)):
         walk.run.drop(walk.path(one(i)))

@@ -42,11 +42,11 @@ async def repeated(walk: Walk, job: Job, until: Check, do: Do) -> tuple[Any, str
             finished = {
                 "number": iteration.number,
                 "output": output,
-                "label": walk.label(job.place).to_data(),
+                "label": walk.values.label(job.place).to_data(),
             }
             run.answer(at, "iteration", finished, task=task, agent=job.worker)
         output, label = finished["output"], Label.from_data(finished.get("label"))
-        walk.hold(job, label)
+        walk.values.hold(job, label)
         reason = await _objection(walk, job, until, iteration, output)
         if reason is None:
             return output, ""

@@ -9,24 +9,18 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from crewkit.agents.agent import Agent
-from crewkit.agents.output import WrongAnswer, as_json
-from crewkit.agents.prompt import UPSTREAM_CHARS, inline, shorten
 from crewkit.checks.scope import Scope
 from crewkit.coordinator.bus import Bus
 from crewkit.coordinator.pool import Pool
 from crewkit.coordinator.schedule import Outcome, Schedule
 from crewkit.core.events import Event, defined
 from crewkit.core.guardrails import NONE, Guardrails, as_guardrails
-from crewkit.core.label import NOTHING, UNKNOWN, USER, Label, shown
-from crewkit.core.limits import AGENT_LIMITS, CREW_LIMITS, TASK_LIMITS, Charge, Limits, Meter
-from crewkit.core.messages import COORDINATOR
+from crewkit.core.label import UNKNOWN, Label
+from crewkit.core.limits import CREW_LIMITS, Limits, Meter
 from crewkit.crew.check import Check
 from crewkit.crew.compile import Job, Plan
-from crewkit.crew.compile import fill as fill_in
 from crewkit.crew.crew import Crew
 from crewkit.crew.definition import digest
-from crewkit.crew.each import NAME
 from crewkit.crew.iteration import ITEM, META, PREVIOUS, REASON, Iteration
 from crewkit.crew.part import Part
 from crewkit.errors import (
@@ -48,8 +42,10 @@ from crewkit.execution.conditions import decide, facts
 from crewkit.execution.given_up import take_back
 from crewkit.execution.guarded import admit, admit_crew, guardrails_of, memory_guard
 from crewkit.execution.mapped import mapped
+from crewkit.execution.meters import Meters
 from crewkit.execution.repeat import repeated
 from crewkit.execution.session import Session
+from crewkit.execution.values import Values
 from crewkit.journal.run import Waiting
 from crewkit.models.base import Model
 from crewkit.tools.services import Services
@@ -77,24 +73,18 @@ class Walk:
     ) -> None:
         self.plan: Plan = crew.plan
         self.crew = crew
-        self.inputs = inputs
-        self.shown = {name: as_json(value, f"Input '{name}'") for name, value in inputs.items()}
-        self._labels = dict(labels or dict.fromkeys(inputs, USER))
-        """Of the inputs, and of the outputs of the tasks."""
-        self.told = {name: shown(inline(value), self._labels[name]) for name, value in self.shown.items()}
-        """The inputs as they stand in a prompt."""
         self.limits = limits.over(CREW_LIMITS)
         self._session = session
         self.run = session.run
         self.prefix = prefix
+        self.values = Values(session.run, self.plan, prefix, inputs, labels)
         self._ceiling = ceiling
         self.guardrails = guardrails + as_guardrails(crew.guardrails, "crew").within()
         """Those over all that happens here."""
         self.depth = depth
         level = f"crew '{crew.name}'" if prefix else "the run"
-        self.meter = Meter(level, replace(self.limits, seconds=None), parents, gate=session.gate)
-        self._agent_meters: dict[str, Meter] = {}
-        self._task_meters: dict[str, Meter] = {}
+        meter = Meter(level, replace(self.limits, seconds=None), parents, gate=session.gate)
+        self.meters = Meters(meter, self.plan, prefix)
         self._inner: dict[str, Walk] = {}
         """The crews inside tasks, by iteration. One that is entered again goes on: it knows what it used."""
         self._ended: dict[str, Outcome] = {}
@@ -104,8 +94,13 @@ class Walk:
                 self.run.deadlines[defined(prefix + name)] = seconds
         self.refused: Denied | None = None
         """Why the crew did not begin: a guardrail refused its inputs."""
-        session.ledger.count_on(self)
-        self._schedule = Schedule(self.plan.graph(), self._do, skipped=self._skipped)
+        session.ledger.count_on(self.meters)
+        self._schedule = self._scheduled()
+
+    def _scheduled(self) -> Schedule:
+        schedule = Schedule(self.plan.graph(), self._do, skipped=self._skipped)
+        self.values.outcomes = schedule.outcomes
+        return schedule
 
     async def through(self) -> Mapping[str, Outcome]:
         """Run all tasks and return what became of each. May be called again, where some waited for a person."""
@@ -113,7 +108,7 @@ class Walk:
         self._ended = {
             n: outcome for n, outcome in self._schedule.outcomes.items() if outcome.status in ended
         }
-        self._schedule = Schedule(self.plan.graph(), self._do, skipped=self._skipped)
+        self._schedule = self._scheduled()
         kept_out = await self._kept_out()
         if kept_out is not None:
             self._schedule.outcomes.update(dict.fromkeys(self.plan.jobs, kept_out))
@@ -149,15 +144,10 @@ class Walk:
                 return await self.through()
         except TimeoutError as error:
             raise LimitExceeded(
-                f"{self.meter.level}: {cap:g} of {cap:g} seconds used.",
+                f"{self.meters.crew.level}: {cap:g} of {cap:g} seconds used.",
                 limit="seconds",
-                level=self.meter.level,
+                level=self.meters.crew.level,
             ) from error
-
-    def outputs(self) -> dict[str, Any]:
-        """Return the typed outputs of the tasks that completed."""
-        outcomes = self._schedule.outcomes
-        return {name: self.value(name) for name in self.plan.jobs if outcomes[name].status == "completed"}
 
     def recorded(self, history: Iterable[Event]) -> Mapping[str, Outcome]:
         """Take what became of the tasks from the journal, and do nothing more: the run is given up."""
@@ -180,7 +170,11 @@ class Walk:
         outcome = await self._session.do(part, lambda: self._here(job, path))
         self._wake_for(outcome)
         limit = outcome.error
-        if outcome.status == "stopped" and isinstance(limit, LimitExceeded) and self.meter.under(limit.level):
+        if (
+            outcome.status == "stopped"
+            and isinstance(limit, LimitExceeded)
+            and self.meters.crew.under(limit.level)
+        ):
             self._drain(limit)
         return outcome
 
@@ -220,8 +214,8 @@ class Walk:
 
     def _forget(self, job: Job) -> None:
         """Let go of what is known of an item that is over."""
-        self._labels.pop(job.place, None)
-        self._task_meters.pop(job.place, None)
+        self.values.forget(job)
+        self.meters.forget(job)
         inner = [at for at in self._inner if at == self.path(job) or at.startswith(f"{self.path(job)}#")]
         for at in inner:
             self._inner.pop(at).close()
@@ -240,10 +234,11 @@ class Walk:
         if outcome.status in ("completed", "failed"):
             seconds = self.run.clock.monotonic() - begun
             if self._session.episodes and job.kind == "agent":
-                meter = self._task_meters.get(job.place)
-                used = meter.used() if meter else {}
-                label = self.label(job.place)
-                await self._session.episodes.write(path, self.case(job), job, outcome, label=label, used=used)
+                used = self.meters.used(job) or {}
+                label = self.values.label(job.place)
+                await self._session.episodes.write(
+                    path, self.values.case(job), job, outcome, label=label, used=used
+                )
             self._finish(job, path, outcome, seconds)
         return outcome
 
@@ -304,7 +299,7 @@ class Walk:
         if job.item is not None:  # its own trouble counts among the failures of the map
             return (
                 limit.limit == "run"
-                or self.task_meter(job).under(limit.level)
+                or self.meters.task(job).under(limit.level)
                 or job.task.min_success is None
             )
         return limit.limit == "run" or job.task.on_failure == "fail"
@@ -352,10 +347,9 @@ class Walk:
         return Outcome("failed", why=why, error=error, passes=passes)
 
     def _finish(self, job: Job, path: str, outcome: Outcome, seconds: float) -> None:
-        meter = self._task_meters.get(job.place)
         data: Data = {"status": outcome.status, "seconds": round(seconds, 4)}
         if outcome.status == "completed":
-            data |= {"output": outcome.output, "label": self.label(job.place).to_data()}
+            data |= {"output": outcome.output, "label": self.values.label(job.place).to_data()}
             if outcome.why:
                 short = job.each is not None and job.item is None
                 data |= {"partial" if short else "capped": True, "why": outcome.why}
@@ -363,8 +357,8 @@ class Walk:
             data["error"] = {"type": type(outcome.error).__name__, "message": str(outcome.error)}
         if outcome.passes:
             data["passes"] = True
-        if meter:
-            data["usage"] = meter.used()
+        if (used := self.meters.used(job)) is not None:
+            data["usage"] = used
         answered = self.run.answered(path)
         data |= {name: answered[name] for name in ("model", "route") if answered.get(name)}
         self.run.finish(path, data, agent=job.worker, final=outcome.serves or outcome.over)
@@ -422,29 +416,6 @@ class Walk:
         """The bus of the run."""
         return self._session.bus
 
-    def value(self, name: str) -> Any:
-        """Return a finished task's output as its type; `None` where it did not complete."""
-        outcome = self._schedule.outcomes[name]
-        if outcome.status != "completed":
-            return None
-        try:
-            return self.plan.jobs[name].output.load(outcome.output)
-        except WrongAnswer as error:
-            raise ReplayError(
-                f"The recorded output of '{self.prefix}{name}' is no longer of its type: {error}"
-            ) from error
-
-    def data(self, name: str) -> Any:
-        """Return an input, or a finished task's output, as JSON data; `None` where the task did not complete."""
-        if name not in self.plan.jobs:
-            return self.shown[name]
-        outcome = self._schedule.outcomes[name]
-        return outcome.output if outcome.status == "completed" else None
-
-    def ended(self, name: str) -> tuple[Outcome, Data]:
-        """Return what became of a task, and what `task.finished` said of it."""
-        return self._schedule.outcomes[name], self.run.finished.get(self.prefix + name) or {}
-
     def argument(
         self, job: Job, source: str, at: str, iteration: Iteration | None = None, label: Label = UNKNOWN
     ) -> Any:
@@ -460,23 +431,8 @@ class Walk:
         if source == META:
             return facts(self, job)
         if source in self.plan.jobs:
-            return self.value(source)
-        return deepcopy(self.inputs[source])  # as after a resume: nobody sees what another did to it
-
-    def label(self, name: str) -> Label:
-        """Return where an input or a task's output is from, and whether it is trusted."""
-        finished = self.run.finished.get(self.prefix + name) if name in self.plan.jobs else None
-        return Label.from_data(finished.get("label")) if finished else self._labels.get(name, UNKNOWN)
-
-    def hold(self, job: Job, label: Label) -> None:
-        """Hold the label of what a task came to, until its end is recorded."""
-        self._labels[job.place] = label
-
-    def source_label(self, job: Job, source: str, iteration: Iteration) -> Label:
-        """Return the label of what fills a parameter; see `argument`."""
-        if source == ITEM and job.item is not None:
-            return job.item.label
-        return iteration.label if source in (REASON, PREVIOUS) else self.label(source) if source else NOTHING
+            return self.values.value(source)
+        return deepcopy(self.values.inputs[source])  # as after a resume: nobody sees what another did to it
 
     def context(
         self, at: str, task: str, agent: str, label: Label, guardrails: Guardrails = NONE
@@ -490,77 +446,21 @@ class Walk:
             at,
             self.run.key(at, task=task),
             memory,
-            deepcopy(dict(self.inputs)),
+            deepcopy(dict(self.values.inputs)),
             lambda text: self.run.note(at, text, task=task, agent=agent),
         )
         memory.guard = memory_guard(self, guardrails.memory, context)
         return context
 
-    def case(self, job: Job) -> str:
-        """Return what a task is about, in this run: by this earlier ones like it are found."""
-        inputs = [f"{name}: {text}" for name, text in self.told_of(job).items()]
-        upstream = [f"{name}: {text}" for name, text in self.upstream(job).items()]
-        return "\n".join([f"{job.name}: {self.fill(job.task.description, job)}", *inputs, *upstream])
-
     async def earlier(self, job: Job, path: str) -> str:
         """Return what earlier cases have to say to a task, as it stands in its assignment."""
         episodes = self._session.episodes
-        return await episodes.recalled(path, self.path(job), self.case(job), job) if episodes else ""
-
-    def upstream(self, job: Job) -> dict[str, str]:
-        """Return the earlier outputs that are put before the agent, as text; fenced where they are not trusted."""
-        outcomes = self._schedule.outcomes
-        return {
-            name: self._told(name, outcomes[name])
-            for name in job.context
-            if outcomes[name].status == "completed" or name not in job.alternatives
-        }
-
-    def _told(self, name: str, outcome: Outcome) -> str:
-        if outcome.status != "completed":
-            why = shown(outcome.why, Label(sources=(f"task {name}",)))
-            return f"(There is no result: {why})"
-        text = self.plan.jobs[name].output.text(outcome.output)
-        text = f"{text}\n(Mind: {outcome.why})" if outcome.why else text
-        return shown(shorten(text, UPSTREAM_CHARS), self.label(name))
-
-    def known(self, job: Job, colleague: str) -> dict[str, str]:
-        """Return the results that a colleague may build on when it is asked about a task.
-
-        Its own among what the task builds on; all of them for the coordinator. Only what the graph settles, so that
-        it is the same after a resume.
-        """
-        ancestors: dict[str, None] = {}
-        queue = list(job.needs)
-        while queue:
-            name = queue.pop()
-            if name not in ancestors:
-                ancestors[name] = None
-                queue += self.plan.jobs[name].needs
-        outcomes = self._schedule.outcomes
-        return {
-            name: self._told(name, outcomes[name])
-            for name, each in self.plan.jobs.items()
-            if name in ancestors
-            and outcomes[name].status == "completed"
-            and colleague in (COORDINATOR, each.worker)
-        }
+        return await episodes.recalled(path, self.path(job), self.values.case(job), job) if episodes else ""
 
     def narrowed(self, scope: Scope) -> Scope:
         """Return a scope within what the crew's caller allows."""
         scope = scope.under(defined(self.prefix))
         return scope if self._ceiling is None else scope & self._ceiling
-
-    def fill(self, text: str, job: Job | None = None) -> str:
-        """Put the inputs into a text's placeholders, and the item where a task is done for one."""
-        return fill_in(text, self.told if job is None else {**self.told, **self.told_of(job)})
-
-    def told_of(self, job: Job) -> dict[str, str]:
-        """Return the inputs as they stand in a task's prompt: of a list that it is done for, the item alone."""
-        if job.item is None or job.each is None:
-            return self.told
-        others = {name: text for name, text in self.told.items() if name != job.each.source}
-        return {**others, NAME: shown(inline(job.item.data), job.item.label)}
 
     def model(self, path: str) -> Model:
         """Return the model of an agent's task."""
@@ -604,48 +504,12 @@ class Walk:
                 labels=labels,
                 prefix=f"{at}/",
                 limits=limits,
-                parents=(self.task_meter(job),),
+                parents=(self.meters.task(job),),
                 ceiling=ceiling,
                 guardrails=self.guardrails + as_guardrails(job.task.guardrails, "task").within(),
                 depth=self.depth + 1,
             )
         return self._inner[at]
-
-    # Meters
-
-    def task_meter(self, job: Job) -> Meter:
-        """Return the meter of a task, under the crew's; of an item, under its map's."""
-        if job.item is not None:
-            if job.place not in self._task_meters:
-                whole = self.task_meter(replace(job, item=None))
-                self._task_meters[job.place] = Meter(f"Item [{job.item.number}]", AGENT_LIMITS, (whole,))
-            return self._task_meters[job.place]
-        if job.name not in self._task_meters:
-            limits = job.task.limits.over(TASK_LIMITS)
-            # An agent's loop counts its own steps.
-            steps = job.task.limits.cap("steps") if job.kind == "crew" else None
-            limits = replace(limits, steps=None if steps is None else int(steps), seconds=None)
-            self._task_meters[job.name] = Meter(f"Task '{job.name}'", limits, (self.meter,))
-        return self._task_meters[job.name]
-
-    def agent_meter(self, agent: Agent) -> Meter:
-        """Return the meter of an agent over all its tasks, under the crew's."""
-        if agent.role not in self._agent_meters:
-            limits = agent.limits.over(AGENT_LIMITS)
-            self._agent_meters[agent.role] = Meter(f"Agent '{agent.role}'", limits, (self.meter,))
-        return self._agent_meters[agent.role]
-
-    def charge(self, call: Charge) -> None:
-        """Count a call that this process did not make; one inside a crew counts for the task that it does, too."""
-        if not call.task.startswith(self.prefix):
-            return
-        name = defined(call.task[len(self.prefix) :].partition("/")[0])
-        job = self.plan.jobs.get(name)
-        if job is None:
-            return
-        inside = job.kind == "crew" or (job.kind == "plan" and "/" in call.task[len(self.prefix) :])
-        own = not inside and call.agent in self.plan.agents
-        call.on(self.task_meter(job), *([self.agent_meter(self.plan.agents[call.agent])] if own else []))
 
 
 def _waited_for(intents: list[Data]) -> str:

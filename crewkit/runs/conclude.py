@@ -54,7 +54,7 @@ async def conclude(
         report = replace(report, undone=undone.undone, left=undone.left)
         why = f"{why} {undone.said()}"
     result = Result(
-        run.id, status, why, report, walk.outputs(), crew.plan.final, used, approvals, waits, until
+        run.id, status, why, report, walk.values.outputs(), crew.plan.final, used, approvals, waits, until
     )
     if status == "paused":
         data = {

@@ -339,7 +339,7 @@ async def carry_on(turn: Turn, given_up: Data | None = None) -> Result:
             await session.telling.stop()
         with suppress(asyncio.CancelledError):
             await watching
-    used = walk.meter.used() if options.doing is None else await _used(turn)
+    used = walk.meters.crew.used() if options.doing is None else await _used(turn)
     used |= {"seconds": round(before + run.clock.monotonic() - begun, 3)}
     return await conclude(crew, run, walk, session, outcomes, used, given_up)
 
@@ -374,7 +374,9 @@ def _deadline(session: Session, walk: Walk, before: float) -> asyncio.TimerHandl
 
     def reached() -> None:
         session.limit = LimitExceeded(
-            f"{walk.meter.level}: {cap:g} of {cap:g} seconds used.", limit="seconds", level=walk.meter.level
+            f"{walk.meters.crew.level}: {cap:g} of {cap:g} seconds used.",
+            limit="seconds",
+            level=walk.meters.crew.level,
         )
         session.halt(str(session.limit))
 

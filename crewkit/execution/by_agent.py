@@ -130,7 +130,7 @@ class Worker:
         if counted.asked(f"{wanted.path}/ask"):
             return ""
         call = call_mark({"tool": wanted.tool.name, "arguments": wanted.arguments})
-        if counted.unmade(self.task, call) >= SAME_QUESTIONS:
+        if counted.unapproved(self.task, call) >= SAME_QUESTIONS:
             return f"a person was asked about exactly this call {SAME_QUESTIONS} times and did not agree."
         put = (
             ("in this task", task.limits.over(TASK_LIMITS), counted.questions(task=self.task)),

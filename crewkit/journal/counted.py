@@ -17,13 +17,20 @@ class Counted:
         self._counters: dict[str, list[str]] = {}
         self._asked: dict[str, tuple[str, str]] = {}
         """Paths of questions about calls, and the task and agent that asked."""
-        self._unmade: dict[str, tuple[str, str]] = {}
-        """Paths of questions about calls that were not made since, and the task and the call."""
+        self._open: dict[str, tuple[str, str]] = {}
+        """Ids of questions that nobody approved, and the task and the call."""
 
-    def ask(self, path: str, task: str, agent: str, call: str) -> None:
-        """Count a question to a person about a call (`call_mark`); whatever they say, it stays one."""
+    def ask(self, about: Mapping[str, Any], path: str, task: str, agent: str) -> None:
+        """Count a question to a person about a call; whatever they say, it stays one.
+
+        Args:
+            about: What `approval.requested` says.
+            path: Where it is asked.
+            task: The task's path.
+            agent: The agent's role.
+        """
         self._asked[path] = task, agent
-        self._unmade[path] = task, call
+        self._open[str(about.get("id"))] = task, call_mark(about)
 
     def asked(self, path: str) -> bool:
         """Say whether a question is counted."""
@@ -36,9 +43,9 @@ class Counted:
             for where, who in self._asked.values()
         )
 
-    def unmade(self, task: str, call: str) -> int:
-        """Return how often a task asked about just this call without making it: refused, or not decided."""
-        return sum(each == (task, call) for each in self._unmade.values())
+    def unapproved(self, task: str, call: str) -> int:
+        """Return how often a task asked about just this call (`call_mark`) and nobody approved it, or has not yet."""
+        return sum(each == (task, call) for each in self._open.values())
 
     def others(self, counter: str, path: str) -> int:
         """Return how many calls count for a counter, besides the one at a path."""
@@ -65,14 +72,13 @@ class Counted:
     def index(self, event: Event) -> None:
         """Take in what the journal says of a call."""
         if event.type == "approval.requested" and event.data.get("kind") == "tool":
-            self.ask(event.path, event.task, event.agent, call_mark(event.data))
-        if event.type == "tool.checked":
+            self.ask(event.data, event.path, event.task, event.agent)
+        elif event.type == "approval.decided" and event.data.get("decision") == "approve":
+            self._open.pop(str(event.data.get("id")), None)
+        elif event.type == "tool.checked":
             self.take(event.data.get("counted", ()), event.path)
-        elif event.type == "tool.finished":
-            if event.data.get("outcome") == "denied":
-                self.drop(event.path)
-            else:
-                self._unmade.pop(f"{event.path}/ask", None)
+        elif event.type == "tool.finished" and event.data.get("outcome") == "denied":
+            self.drop(event.path)
 
 
 def call_mark(about: Mapping[str, Any]) -> str:

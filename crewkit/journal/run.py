@@ -17,7 +17,7 @@ from crewkit.core.events import Draft, Event, defined
 from crewkit.core.messages import ChatMessage, fingerprint
 from crewkit.errors import Denied, JournalError, ReplayError
 from crewkit.journal.base import Lease, Write
-from crewkit.journal.counted import Counted, call_mark
+from crewkit.journal.counted import Counted
 from crewkit.journal.forget import standing
 from crewkit.journal.outside import Outside
 from crewkit.journal.redact import Redactor
@@ -507,7 +507,7 @@ class Run:
         if data.get("kind") == "unknown":
             self._unknown[path, attempt] = id
         elif data.get("kind") == "tool":
-            self.counted.ask(path, task, agent, call_mark(data))
+            self.counted.ask(data, path, task, agent)
         kind = "approval.requested"
         self.record(kind, path, data, task=task, agent=agent, attempt=attempt, once=False, key=f"asked:{id}")
 

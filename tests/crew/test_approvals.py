@@ -135,14 +135,23 @@ async def test_nobody_is_asked_a_third_time_about_what_they_did_not_agree_to(mak
     assert sum(refused in text for text in said_to_model(runs, result.run_id)) == 1
 
 
-async def test_a_call_that_was_agreed_to_is_asked_about_each_time(make_options, decide):
+async def test_a_call_that_was_agreed_to_is_asked_about_each_time(make_options, decide, runs):
     sent: list[str] = []
+
+    async def beside() -> str:
+        while len(sent) < 3:  # so that one process hears of all decisions
+            await asyncio.sleep(0.01)
+        return "done"
+
     clerk = sender(sent)
     clerk = replace(clerk, model=ScriptedModel([[call("send", text="a")]] * 3 + ["Done."]))
-    result = await (crew := Crew([Task("letters", "Send.", agent=clerk)])).run({}, make_options())
-    while result.status == "paused":
-        decide(result.run_id)
-        result = await crew.resume(result.run_id, make_options())
+    crew = Crew([Task("letters", "Send.", agent=clerk), Task("beside", do=beside)])
+    running = asyncio.create_task(crew.run({}, make_options(run_id="r-1")))
+    for number in range(3):
+        while sum(event.type == "approval.requested" for event in runs.events("r-1")) == number:
+            await asyncio.sleep(0.01)
+        decide("r-1")
+    result = await asyncio.wait_for(running, 10)
     assert (result.status, sent) == ("completed", ["a", "a", "a"])
 
 

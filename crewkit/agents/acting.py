@@ -11,7 +11,7 @@ from crewkit.agents.desk import Desk
 from crewkit.agents.receipts import wants_receipts
 from crewkit.agents.repetition import Called
 from crewkit.core.messages import ChatMessage, ToolCall
-from crewkit.journal.run import Waiting
+from crewkit.journal.waiting import Waiting
 from crewkit.models.base import Answer
 from crewkit.tools.gateway import Refused
 

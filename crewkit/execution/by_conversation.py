@@ -37,7 +37,7 @@ from crewkit.execution.turn import (
     thread_text,
     turn_text,
 )
-from crewkit.journal.run import Waiting
+from crewkit.journal.waiting import Waiting
 from crewkit.tools.call import invoke
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from crewkit.crew.crew import REQUIRED, Crew
 from crewkit.crew.iteration import NAMES, Iteration
 from crewkit.errors import Denied, LimitExceeded, RunError
 from crewkit.execution.exchange import accept, give
-from crewkit.journal.run import Waiting
+from crewkit.journal.waiting import Waiting
 
 if TYPE_CHECKING:
     from crewkit.execution.walk import Walk

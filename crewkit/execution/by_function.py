@@ -18,7 +18,7 @@ from crewkit.execution.care import guard_tool, plain, with_care
 from crewkit.execution.conditions import brief
 from crewkit.execution.exchange import accept, give
 from crewkit.journal.ask import Question, ask
-from crewkit.journal.run import LostOutcome, UnknownOutcome
+from crewkit.journal.waiting import LostOutcome, UnknownOutcome
 from crewkit.tools.call import invoke, raised_at
 from crewkit.tools.tool import UNDECLARED, Tool, ToolContext
 

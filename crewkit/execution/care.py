@@ -16,7 +16,7 @@ from crewkit.crew.compile import Job
 from crewkit.errors import Denied, ToolError
 from crewkit.execution.guarded import guardrails_of
 from crewkit.journal.ask import Question, ask, seconds
-from crewkit.journal.run import LostOutcome
+from crewkit.journal.waiting import LostOutcome
 from crewkit.resilience.breaker import CircuitOpen
 from crewkit.tools.guard import guard
 from crewkit.tools.services import Answer, Failing, Services

@@ -12,7 +12,7 @@ from crewkit.core.label import Label, join
 from crewkit.crew.compile import Job
 from crewkit.crew.each import Item, listed
 from crewkit.errors import Denied, LimitExceeded, RunError
-from crewkit.journal.run import Waiting
+from crewkit.journal.waiting import Waiting
 
 if TYPE_CHECKING:
     from crewkit.execution.walk import Walk

@@ -17,7 +17,8 @@ from crewkit.crew.crew import Crew
 from crewkit.errors import Denied, ToolError
 from crewkit.journal.ask import Decision, Question, ask
 from crewkit.journal.forget import standing
-from crewkit.journal.run import LostOutcome, Run, UnknownOutcome, Waiting
+from crewkit.journal.run import Run
+from crewkit.journal.waiting import LostOutcome, UnknownOutcome, Waiting
 from crewkit.resilience.retry import retrying
 from crewkit.tools.call import invoke
 from crewkit.tools.tool import Tool, ToolContext

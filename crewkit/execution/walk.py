@@ -46,7 +46,7 @@ from crewkit.execution.meters import Meters
 from crewkit.execution.repeat import repeated
 from crewkit.execution.session import Session
 from crewkit.execution.values import Values
-from crewkit.journal.run import Waiting
+from crewkit.journal.waiting import Waiting
 from crewkit.models.base import Model
 from crewkit.tools.services import Services
 from crewkit.tools.tool import ToolContext

@@ -14,7 +14,8 @@ from typing import Any, Literal
 from crewkit.core.clock import timestamp
 from crewkit.core.messages import canonical, fingerprint
 from crewkit.core.verdict import Ask
-from crewkit.journal.run import Run, Waiting
+from crewkit.journal.run import Run
+from crewkit.journal.waiting import Waiting
 
 Data = dict[str, Any]
 Kind = Literal["tool", "output", "unknown"]

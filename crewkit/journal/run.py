@@ -9,7 +9,6 @@ import secrets
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from crewkit.core.clock import Clock, SystemClock, timestamp
@@ -17,10 +16,10 @@ from crewkit.core.events import Draft, Event, defined
 from crewkit.core.messages import ChatMessage, fingerprint
 from crewkit.errors import Denied, JournalError, ReplayError
 from crewkit.journal.base import Lease, Write
-from crewkit.journal.counted import Counted
 from crewkit.journal.forget import standing
-from crewkit.journal.outside import Outside
+from crewkit.journal.held import Held
 from crewkit.journal.redact import Redactor
+from crewkit.journal.waiting import LostOutcome, UnknownOutcome, Waiting
 from crewkit.journal.writer import Writer
 
 _log = logging.getLogger(__name__)
@@ -43,69 +42,6 @@ def new_run_id() -> str:
     return "r-" + "".join(secrets.choice("23456789abcdefghjkmnpqrstuvwxyz") for _ in range(8))
 
 
-class Waiting(Exception):
-    """A person, a time or something outside has to come first. Not an error: the task is left, and entered again."""
-
-    def __init__(
-        self,
-        approvals: Iterable[str] = (),
-        *,
-        waits: Iterable[str] = (),
-        until: str = "",
-        why: str = "A person must decide.",
-    ) -> None:
-        super().__init__(why)
-        self.approvals = tuple(approvals)
-        self.waits = tuple(waits)
-        """Ids of the waits for a time or an event."""
-        self.until = until
-        """RFC 3339: from then on it can go on by itself. Empty: never."""
-
-    @classmethod
-    def joined(cls, several: Iterable[Waiting]) -> Waiting:
-        """Return several as one."""
-        all = list(several)
-        return cls(
-            (id for each in all for id in each.approvals),
-            waits=(id for each in all for id in each.waits),
-            until=min((each.until for each in all if each.until), default=""),
-            why=" ".join(dict.fromkeys(str(each) for each in all)),
-        )
-
-
-class UnknownOutcome(Exception):
-    """An effect was begun and nobody knows whether it happened: a question for a person, not an error."""
-
-    def __init__(self, path: str, attempt: int) -> None:
-        super().__init__(path)
-        self.path = path
-        self.attempt = attempt
-        """The attempt that nobody knows about. Leave to try again is leave for the next one alone."""
-
-
-class LostOutcome(Exception):
-    """Raise this from what a step does: it was sent off and did not come back, so it may have happened."""
-
-
-@dataclass
-class _TaskIndex:
-    """What the journal holds of one unfinished task."""
-
-    recorded: set[tuple[str, str, int]] = field(default_factory=set[tuple[str, str, int]])
-    attempts: dict[str, tuple[int, Data]] = field(default_factory=dict[str, tuple[int, Data]])
-    """Path to the newest attempt begun there and what it said it would do."""
-    results: dict[str, Data] = field(default_factory=dict[str, Data])
-    settled: set[str] = field(default_factory=set[str])
-    """Unrepeatable steps that may be tried once more: they are known to have failed, or a person said so."""
-    verdicts: dict[str, Data] = field(default_factory=dict[str, Data])
-    """Path to what a guardrail or a condition said there."""
-    waits: dict[str, Data] = field(default_factory=dict[str, Data])
-    """Path to what is waited for there."""
-    messages: dict[str, ChatMessage] = field(default_factory=dict[str, ChatMessage])
-    summaries: dict[str, tuple[str, int]] = field(default_factory=dict[str, tuple[str, int]])
-    """Path to the id of the summary that was written there, and how many messages it stands for."""
-
-
 class Run:
     """One run's journal, open for appending, with what it holds of the unfinished tasks indexed by path.
 
@@ -119,6 +55,7 @@ class Run:
         clock: Tells the time.
         history: The events so far, those shared with other runs too.
         forgets: Paths from which on the history is forgotten now; whoever opens the run records it.
+        held: Takes in the history; a replay believes less of it.
     """
 
     def __init__(
@@ -130,6 +67,7 @@ class Run:
         clock: Clock | None = None,
         history: Iterable[Event] = (),
         forgets: Sequence[str] = (),
+        held: Held | None = None,
     ) -> None:
         self.id = lease.run
         self.seg = lease.seg
@@ -139,29 +77,20 @@ class Run:
         """Called with every event once it is on disk, and with streamed text (`seq` 0) as it comes."""
         self.arrived = asyncio.Event()
         """Set when another process appended a decision or a signal. Whoever waits on it clears it."""
-        self.outside = Outside()
-        """What others said to the run."""
         self.wake = ""
         """RFC 3339: from then on something that waits can go on, and `arrived` is set."""
         self.held = ""
         """Why no step begins any more."""
         self.deadlines: dict[str, float] = {}
         """Task, by its place in the definition, to the seconds that it and what is in it wait at most."""
-        self.finished: dict[str, Data] = {}
-        """Tasks that are never entered again, by path, with what `task.finished` said."""
-        self.counted = Counted()
-        """Calls that may be made so many times."""
+        self._held = held or Held(self.id)
+        self.finished = self._held.finished
+        self.counted = self._held.counted
+        self.outside = self._held.outside
         self._writer = writer
         self._lease = lease
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
-        self._tasks: dict[str, _TaskIndex] = {}
-        self._asked: dict[str, Data] = {}
-        self._unknown: dict[tuple[str, int], str] = {}
-        """Path and number of a question about an unknown outcome to its id."""
-        self._decisions: dict[str, Data] = {}
-        self._shared: dict[tuple[str, int], Data] = {}
-        """Path and attempt to a question of a run that this one was forked from."""
         self._buffer: list[Draft] = []
         self._timer: asyncio.TimerHandle | None = None
         self._broken: JournalError | None = None
@@ -175,7 +104,7 @@ class Run:
         stands = standing(history, forgets)
         self._forgotten = stands.attempts
         for event in stands.events:
-            self._index(event)
+            self._held.add(event)
             self.outside.since = event.seq
             if event.type in (*_TOLD, *_OUTCOMES):
                 self.seen = event.seq
@@ -206,7 +135,7 @@ class Run:
         """
         if self._broken:
             raise self._broken
-        index = self._tasks.setdefault(task, _TaskIndex())
+        index = self._held.task(task)
         if attempt is None:
             attempt = self.forgotten(path) + 1
         if once and (path or key):
@@ -257,7 +186,7 @@ class Run:
             agent: The agent's role.
             compressed_from: Ids of the messages that this one stands for from now on.
         """
-        index = self._tasks.setdefault(task, _TaskIndex())
+        index = self._held.task(task)
         id = message.id()
         if compressed_from:
             index.summaries[path] = (id, len(compressed_from))
@@ -270,15 +199,15 @@ class Run:
 
     def summary(self, path: str, *, task: str) -> tuple[ChatMessage, int] | None:
         """Return the summary that was recorded at a path, and how many messages it stands for."""
-        index = self._tasks.get(task)
-        if index is None or path not in index.summaries:
+        index = self._held.known(task)
+        if path not in index.summaries:
             return None
         id, count = index.summaries[path]
         return index.messages[id], count
 
     def message(self, id: str, *, task: str) -> ChatMessage:
         """Return a recorded chat message of an unfinished task."""
-        return self._tasks[task].messages[id]
+        return self._held.task(task).messages[id]
 
     async def commit(self, *, durable: bool = False) -> list[Event]:
         """Wait until all that was recorded is on disk; return what was appended for it.
@@ -346,7 +275,7 @@ class Run:
             UnknownOutcome: It was begun, is not repeatable, and nobody knows how it ended: a process died, `do`
                 raised `LostOutcome`, or another executor began it just now.
         """
-        index = self._tasks.setdefault(task, _TaskIndex())
+        index = self._held.task(task)
         attempt, begun = index.attempts.get(path, (self.forgotten(path), None))
         if begun is not None and begun.get("fingerprint") != intent.get("fingerprint"):
             raise ReplayError(_divergence(self.id, path, begun, intent))
@@ -403,17 +332,16 @@ class Run:
         self, type: str, path: str, data: Data, *, task: str, agent: str, attempt: int | None = None
     ) -> None:
         """Record an event that is the `result` at its path."""
-        self._tasks.setdefault(task, _TaskIndex()).results[path] = data
+        self._held.task(task).results[path] = data
         self.record(type, path, data, task=task, agent=agent, attempt=attempt)
 
     def result(self, path: str, *, task: str) -> Data | None:
         """Return the result of a finished step."""
-        index = self._tasks.get(task)
-        return index.results.get(path) if index else None
+        return self._held.known(task).results.get(path)
 
     def answered(self, task: str) -> Data:
         """Return the newest answer of a model in an unfinished task's own turns; empty where there is none."""
-        index = self._tasks.get(task, _TaskIndex())
+        index = self._held.known(task)
         own = re.compile(re.escape(task) + r"(#\d+)?(/fallback:\d+)?/\d+/model")
         newest = next((path for path in reversed(index.results) if own.fullmatch(path)), "")
         return index.results.get(newest, {})
@@ -424,12 +352,12 @@ class Run:
 
     def settle(self, path: str, *, task: str) -> None:
         """Let an unrepeatable step be tried once more: a person said so."""
-        self._tasks[task].settled.add(path)
+        self._held.task(task).settled.add(path)
 
     def begun(self, path: str, *, task: str) -> Data | None:
         """Return what a step said it would do, where it was begun in this process or an earlier one."""
-        index = self._tasks.get(task)
-        return index.attempts[path][1] if index and path in index.attempts else None
+        _, intent = self._held.known(task).attempts.get(path, (0, None))
+        return intent
 
     def key(self, path: str, *, task: str) -> str:
         """Return the idempotency key of a step: the same for every attempt, another after it was forgotten."""
@@ -447,7 +375,7 @@ class Run:
 
     def under_way(self, task: str) -> list[Data]:
         """Return what the steps of a task said they would do that were begun and have not ended."""
-        index = self._tasks.get(task, _TaskIndex())
+        index = self._held.known(task)
         ended = index.results.keys() | index.settled
         return [intent for path, (_, intent) in index.attempts.items() if path not in ended]
 
@@ -461,7 +389,7 @@ class Run:
         type: str = "guardrail.checked",
     ) -> Data:
         """Do a check once per run and record what it said; afterwards answer from the journal."""
-        index = self._tasks.setdefault(task, _TaskIndex())
+        index = self._held.task(task)
         if path not in index.verdicts:
             index.verdicts[path] = self.redactor.data(await check())
             self.record(type, path, index.verdicts[path], task=task, agent=agent)
@@ -469,8 +397,7 @@ class Run:
 
     def said(self, path: str, *, task: str) -> Data | None:
         """Return what a check said at a path, where it was asked."""
-        index = self._tasks.get(task)
-        return index.verdicts.get(path) if index else None
+        return self._held.known(task).verdicts.get(path)
 
     def finish(self, task: str, data: Data, *, agent: str, final: bool) -> None:
         """Record what became of a task.
@@ -484,13 +411,11 @@ class Run:
         data = {**data, "final": final} if final else data
         self.record("task.finished", task, data, task=task, agent=agent, once=False)
         if final:
-            self.finished[task] = data
-            self._tasks.pop(task, None)
+            self._held.finish(task, data)
 
     def drop(self, task: str) -> None:
         """Forget here what the journal holds of a task that is never entered again: what it lies in is over."""
-        self.finished.pop(task, None)
-        self._tasks.pop(task, None)
+        self._held.drop(task)
 
     async def events(self, types: Sequence[str]) -> list[Event]:
         """Return what the journal holds of these types, all that was recorded included."""
@@ -503,9 +428,9 @@ class Run:
     def ask(self, data: Data, path: str, *, task: str, agent: str, attempt: int) -> None:
         """Record a question to a person, each id once."""
         id = data["id"]
-        self._asked[id] = self.redactor.data(data)
+        self._held.asked[id] = self.redactor.data(data)
         if data.get("kind") == "unknown":
-            self._unknown[path, attempt] = id
+            self._held.unknown[path, attempt] = id
         elif data.get("kind") == "tool":
             self.counted.ask(data, path, task, agent)
         kind = "approval.requested"
@@ -513,15 +438,15 @@ class Run:
 
     def asked(self, id: str) -> Data | None:
         """Return what a person was asked under this id, if anybody was."""
-        return self._asked.get(id)
+        return self._held.asked.get(id)
 
     def shared(self, path: str, attempt: int) -> Data | None:
         """Return the question that a run from which this one was forked asked here, and that was answered there."""
-        return self._shared.get((path, attempt))
+        return self._held.shared.get((path, attempt))
 
     def decision(self, id: str) -> Data | None:
         """Return what a person decided on an approval, and when (`ts`), if anybody has. The first decision counts."""
-        return self._decisions.get(id)
+        return self._held.decisions.get(id)
 
     async def expire(self, id: str, path: str, *, task: str, agent: str) -> None:
         """Record that nobody decided in time, which is a no; where somebody just has, that counts."""
@@ -545,13 +470,12 @@ class Run:
 
     def wait(self, path: str, data: Data, *, task: str, agent: str) -> None:
         """Record that a step waits for something that is not a person."""
-        self._tasks.setdefault(task, _TaskIndex()).waits[path] = data
+        self._held.task(task).waits[path] = data
         self.record("wait.started", path, data, task=task, agent=agent)
 
     def waiting(self, path: str, *, task: str) -> Data | None:
         """Return what a step waits for, if it began to."""
-        index = self._tasks.get(task)
-        return index.waits.get(path) if index else None
+        return self._held.known(task).waits.get(path)
 
     def deadline(self, task: str) -> float | None:
         """Return the seconds that a task waits at most: its own, or those of the task around it."""
@@ -563,7 +487,7 @@ class Run:
     async def look(self) -> None:
         """Read what other processes appended since the last look."""
         for event in (events := await asyncio.wrap_future(self._writer.call(self._news, self.seen))):
-            self._index(event)
+            self._held.add(event)
             if event.seg != self.seg:
                 self._tell(event)
                 self.seen = max(self.seen, event.seq)
@@ -650,76 +574,6 @@ class Run:
                 listener(event)
             except Exception:  # noqa: BLE001  a listener is not ours, and the run does not hang on it
                 _log.exception("A listener failed on %s", event.type)
-
-    def _index(self, event: Event) -> None:
-        data = event.data
-        if event.type in ("wait.finished", "wait.refused"):
-            self.outside.add(event)
-        self.counted.index(event)
-        match event.type:
-            case "task.finished":
-                if data.get("final"):
-                    self.finished[event.path] = data
-                    self._tasks.pop(event.task, None)
-            case "run.signal":
-                self.outside.add(event)
-            case "approval.requested":
-                self._asked[str(data.get("id"))] = data
-                if data.get("kind") == "unknown":
-                    self._unknown[event.path, event.attempt] = str(data.get("id"))
-                if event.run != self.id:
-                    self._shared[event.path, event.attempt] = data
-            case "approval.decided":
-                self._decisions.setdefault(str(data.get("id")), {**data, "ts": event.ts})
-            case _ if event.path and (event.task not in self.finished or event.type.startswith("undo.")):
-                self._index_step(event, data)
-            case _:
-                pass
-
-    def _is_too_late(self, end: Event, index: _TaskIndex) -> bool:
-        """Say whether something else counted already when an end was told: another try, an answer, a decision."""
-        begun, _ = index.attempts.get(end.path, (0, {}))
-        asked = self._unknown.get((f"{end.path}/ask", end.attempt + 1))
-        return begun > end.attempt or end.path in index.results or asked in self._decisions
-
-    def _index_step(self, event: Event, data: Data) -> None:
-        index = self._tasks.setdefault(event.task, _TaskIndex())
-        exchanged = event.type == "message.recorded" and "kind" in data
-        place, attempt = (str(data["id"]), 0) if exchanged else (event.path, event.attempt)
-        index.recorded.add((event.type, place, attempt))
-        match event.type:
-            case "message.recorded" if "role" in data:
-                index.messages[data["id"]] = ChatMessage.from_data(data)
-                if summarised := data.get("compressed_from"):
-                    index.summaries[event.path] = (data["id"], len(summarised))
-            case "model.started" | "tool.started" | "undo.started" if "scope" not in data:
-                index.attempts[event.path] = (event.attempt, data)
-                index.settled.discard(event.path)
-            case "tool.finished" if data.get("late") and self._is_too_late(event, index):
-                pass
-            case "model.finished" | "tool.finished" | "undo.finished" | "iteration.finished" if (
-                "failed" not in data
-            ):
-                index.results[event.path] = data
-            case "wait.started":
-                index.waits[event.path] = data
-            case "wait.finished" | "inbox.read":
-                index.results[event.path] = data
-            case "tool.finished" | "undo.finished" if not data.get("lost"):
-                if not index.attempts.get(event.path, (0, {}))[1].get("approval"):
-                    index.settled.add(event.path)
-            case (
-                "guardrail.checked"
-                | "condition.checked"
-                | "memory.recalled"
-                | "task.escalated"
-                | "undo.started"
-            ):
-                index.verdicts[event.path] = data
-            case "conflict.resolved" | "plan.proposed" | "plan.failed":
-                index.verdicts[event.path] = data
-            case _:
-                pass
 
 
 def _seq(event: Event) -> int:

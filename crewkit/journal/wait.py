@@ -10,7 +10,8 @@ from crewkit.core.clock import timestamp, to_second
 from crewkit.core.messages import fingerprint
 from crewkit.errors import CrewkitError, RunError
 from crewkit.journal.outside import Signal
-from crewkit.journal.run import Run, Waiting
+from crewkit.journal.run import Run
+from crewkit.journal.waiting import Waiting
 
 Data = dict[str, Any]
 

@@ -14,7 +14,8 @@ from crewkit.errors import Denied, LimitExceeded, ReplayError
 from crewkit.execution.given_up import undo_run
 from crewkit.execution.session import Session
 from crewkit.execution.walk import Walk
-from crewkit.journal.run import Run, Waiting
+from crewkit.journal.run import Run
+from crewkit.journal.waiting import Waiting
 
 Data = dict[str, Any]
 

@@ -11,6 +11,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, cast
 
+from crewkit.core.clock import Clock
 from crewkit.core.events import Event, defined
 from crewkit.core.limits import Limits
 from crewkit.core.messages import ChatMessage
@@ -18,9 +19,13 @@ from crewkit.crew.crew import Crew
 from crewkit.crew.options import Options
 from crewkit.crew.result import Result
 from crewkit.errors import Denied, InputError, LimitExceeded, ModelError, RunError, ToolError
+from crewkit.journal.base import Lease
 from crewkit.journal.forget import standing
-from crewkit.journal.run import Run, Waiting
+from crewkit.journal.held import Held
+from crewkit.journal.run import Run
 from crewkit.journal.sqlite import SqliteJournal
+from crewkit.journal.waiting import Waiting
+from crewkit.journal.writer import Writer
 from crewkit.memory.base import Hit, Record
 from crewkit.models.base import Answer, Request, Watch
 from crewkit.runs.changes import compare
@@ -152,13 +157,43 @@ async def _replayed(
             return await carry_on(Turn(crew, run, given, models, opened, alone, ())), run
 
 
+class _Recording(Held):
+    """What was recorded: the present code says anew how tasks ended and what was checked."""
+
+    def __init__(self, run: str) -> None:
+        super().__init__(run)
+        self.steps: dict[str, Data] = {}
+        """Path to `intent`, `result` or `failed`, and `task` of a step."""
+        self.tasks: dict[str, Data] = {}
+        """Path to what `task.finished` said."""
+
+    def add(self, event: Event) -> None:
+        """Take in an event."""
+        if event.type == "task.finished":
+            self.tasks[event.path] = event.data
+        else:
+            super().add(event)
+
+    def add_step(self, event: Event) -> None:
+        """Take in an event of a task."""
+        kind, _, what = event.type.partition(".")
+        if event.type in ("iteration.finished", "guardrail.checked", "condition.checked"):
+            return
+        if kind in ("model", "tool") and what in ("started", "finished"):
+            step = self.steps.setdefault(event.path, {"task": event.task})
+            name = "intent" if what == "started" else "failed" if "failed" in event.data else "result"
+            step[name] = event.data
+        if kind != "tool":
+            super().add_step(event)
+
+
 class ReplayRun(Run):
     """A run that is entered anew and answered from what was recorded of it; what is missing leaves the task."""
 
-    def __init__(self, *args: Any, history: Sequence[Event], **more: Any) -> None:
-        self._then: dict[str, Data] = {}
-        """Path to `intent`, `result` or `failed`, and `task` of a step."""
-        self._tasks_then: dict[str, Data] = {}
+    def __init__(
+        self, writer: Writer, lease: Lease, *, history: Sequence[Event], clock: Clock | None
+    ) -> None:
+        self._then = _Recording(lease.run)
         self.given: dict[str, None] = {}
         """Paths that were answered."""
         self.ends: list[str] = []
@@ -167,26 +202,8 @@ class ReplayRun(Run):
         self._complete = any(
             event.type == "run.finished" and event.data.get("status") == "completed" for event in history
         )
-        super().__init__(*args, history=standing(history).events, **more)
-        for index in self._tasks.values():
-            index.recorded.clear()
-
-    def _index(self, event: Event) -> None:
-        if event.type == "task.finished":
-            self._tasks_then[event.path] = event.data
-        else:
-            super()._index(event)
-
-    def _index_step(self, event: Event, data: Data) -> None:
-        kind, _, what = event.type.partition(".")
-        if event.type in ("iteration.finished", "guardrail.checked", "condition.checked"):
-            return  # the present code says it anew
-        if kind in ("model", "tool") and what in ("started", "finished"):
-            step = self._then.setdefault(event.path, {"task": event.task})
-            name = "intent" if what == "started" else "failed" if "failed" in data else "result"
-            step[name] = data
-        if kind != "tool":
-            super()._index_step(event, data)
+        super().__init__(writer, lease, clock=clock, history=standing(history).events, held=self._then)
+        self._then.record_anew()
 
     async def step(
         self,
@@ -206,7 +223,7 @@ class ReplayRun(Run):
         Raises:
             Waiting: There is no such answer: what follows cannot be known.
         """
-        then = self._then.get(path)
+        then = self._then.steps.get(path)
         if then is None or "intent" not in then:
             raise self._missing(path, task, intent)
         if then["intent"].get("fingerprint") != intent.get("fingerprint"):
@@ -221,10 +238,12 @@ class ReplayRun(Run):
                 else self._missing(path, task, intent)
             )
         self.given[path] = None
-        index = self._index_of(task)
+        index = self._then.task(task)
         index.attempts[path] = (1, then["intent"])
         self.record(f"{kind}.started", path, intent, task=task, agent=agent, attempt=1)
-        inner = any(other.startswith(f"{path}/") and not other.endswith("/fallback") for other in self._then)
+        inner = any(
+            other.startswith(f"{path}/") and not other.endswith("/fallback") for other in self._then.steps
+        )
         result = await do(1) if kind == "tool" and inner else then["result"]
         index.results[path] = result
         self.record(f"{kind}.finished", path, result, task=task, agent=agent, attempt=1)
@@ -250,7 +269,7 @@ class ReplayRun(Run):
         """Return what diverged, the first in the order of the crew's tasks first."""
         found = {each.path: each for each in reversed(self._found)}
         touched = {_root(path) for path in (*found, *self.ends)}
-        for path, then in self._tasks_then.items():
+        for path, then in self._then.tasks.items():
             now = self.finished.get(path)
             if now is None or not then.get("final") or _root(path) in {_root(p) for p in found}:
                 continue
@@ -258,7 +277,7 @@ class ReplayRun(Run):
             if before != after:
                 what = [Difference("outcome", before, after)]
                 found.setdefault(path, Divergence(path, "The task comes to something else.", what))
-        for path, then in self._then.items():
+        for path, then in self._then.steps.items():
             gone = path not in self.given and path not in self._kept and "result" in then
             if crew.plan.jobs.get(_root(path)) and _root(path) not in self.finished:
                 continue  # it was not entered, or left before its end: what stopped it is told
@@ -274,7 +293,7 @@ class ReplayRun(Run):
 
     def _missing(self, path: str, task: str, intent: Data) -> Exception:
         """Return what to raise where nothing is recorded: the recording ends, or the code asks for more."""
-        then = self._tasks_then.get(task)
+        then = self._then.tasks.get(task)
         if then is not None and then.get("status") == "failed":
             return self._as_it_failed(then.get("error") or {})
         if (then is None and self._unfinished(task)) or (then is not None and not then.get("final")):
@@ -285,8 +304,10 @@ class ReplayRun(Run):
 
     def _unfinished(self, task: str) -> bool:
         """Say whether the recording ends in a task, or before it."""
-        entered = any(step["task"] == task for step in self._then.values())
-        return entered or any("result" not in step for step in self._then.values()) or not self._complete
+        entered = any(step["task"] == task for step in self._then.steps.values())
+        return (
+            entered or any("result" not in step for step in self._then.steps.values()) or not self._complete
+        )
 
     def _as_it_failed(self, error: Data) -> Exception:
         message = str(error.get("message") or "")
@@ -296,11 +317,6 @@ class ReplayRun(Run):
 
     def _diverges(self, path: str, why: str, differences: Sequence[Difference]) -> None:
         self._found.append(Divergence(path, why, differences))
-
-    def _index_of(self, task: str) -> Any:
-        from crewkit.journal.run import _TaskIndex  # pyright: ignore[reportPrivateUsage]
-
-        return self._tasks.setdefault(task, _TaskIndex())
 
     def _compared(self, task: str, then: Data, now: Data) -> list[Difference]:
         """Compare two requests, message by message."""
@@ -325,7 +341,7 @@ class ReplayRun(Run):
         ]
 
     def _sent(self, task: str, intent: Data) -> list[ChatMessage]:
-        known = self._index_of(task).messages
+        known = self._then.task(task).messages
         sent: Data = intent.get("messages") or {}
         ids: list[str] = list(sent.get("new") or ())
         return [known[id] for id in ids if id in known]

@@ -14,7 +14,8 @@ from crewkit.core.label import PERSON, UNKNOWN, Label, shown
 from crewkit.core.messages import ChatMessage, ToolCall, canonical
 from crewkit.core.verdict import Ask, Verdict
 from crewkit.journal.ask import Decision, Question, ask
-from crewkit.journal.run import LostOutcome, Run, UnknownOutcome
+from crewkit.journal.run import Run
+from crewkit.journal.waiting import LostOutcome, UnknownOutcome
 from crewkit.resilience.breaker import CircuitOpen
 from crewkit.tools.arguments import convert_arguments
 from crewkit.tools.call import Outcome, execute

@@ -13,8 +13,9 @@ from crewkit.core.messages import ChatMessage
 from crewkit.errors import Denied, JournalError, ReplayError
 from crewkit.journal.base import Write
 from crewkit.journal.redact import Redactor
-from crewkit.journal.run import LostOutcome, Run, UnknownOutcome, Waiting, new_run_id
+from crewkit.journal.run import Run, new_run_id
 from crewkit.journal.sqlite import SqliteJournal
+from crewkit.journal.waiting import LostOutcome, UnknownOutcome, Waiting
 from crewkit.journal.writer import Writer
 
 Open = Callable[..., Run]

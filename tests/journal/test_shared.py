@@ -15,7 +15,8 @@ from crewkit.errors import JournalError, ReplayError, RunBusy
 from crewkit.journal.ask import Question, ask
 from crewkit.journal.base import Lease, Write
 from crewkit.journal.postgres import PostgresJournal
-from crewkit.journal.run import Run, UnknownOutcome, Waiting
+from crewkit.journal.run import Run
+from crewkit.journal.waiting import UnknownOutcome, Waiting
 from crewkit.journal.writer import Writer
 from crewkit.testing.journal import note, started
 

@@ -33,7 +33,7 @@ from crewkit.coordinator.schedule import Schedule
 from crewkit.core.limits import Meter
 from crewkit.execution.walk import Walk
 from crewkit.journal.base import Journal
-from crewkit.journal.run import _TaskIndex
+from crewkit.journal.held import TaskIndex
 from crewkit.journal.sqlite import SqliteJournal
 from crewkit.models.base import Request
 from crewkit.models.scripted import ScriptedModel, call
@@ -274,7 +274,7 @@ async def test_finished_items_leave_nothing_behind_but_their_output(make_options
         """Take one, and count what is held."""
         if item in (20, 280):
             gc.collect()
-            kinds = (Walk, Meter, Schedule, _TaskIndex)
+            kinds = (Walk, Meter, Schedule, TaskIndex)
             held[item] = sum(isinstance(each, kinds) for each in gc.get_objects())
         return item
 

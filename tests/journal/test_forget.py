@@ -215,7 +215,7 @@ def test_a_run_that_forgets_is_one_that_never_knew_except_for_attempts(writer: W
         return [Run(writer, lease, history=events, forgets=forgets) for events, forgets in histories]
 
     now, later, reference = asyncio.run(fold((before, [path]), (history.events, ()), (never, ())))
-    assert now._tasks == later._tasks == reference._tasks
+    assert now._held._tasks == later._held._tasks == reference._held._tasks
     assert now.finished == later.finished == reference.finished
     for task, turn, what in steps:
         step = f"{task}/{turn}/{what}"

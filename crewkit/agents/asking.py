@@ -154,7 +154,5 @@ def _usage(usage: Usage) -> Data:
 
 def estimate(request: Request) -> int:
     """Return about how many tokens a request has."""
-    messages = sum(
-        len(m.content) + sum(len(c.arguments) for c in m.tool_calls) + 16 for m in request.messages
-    )
+    messages = sum(message.chars() + 16 for message in request.messages)
     return messages // 4 + sum(estimate_tokens(t.description) + 40 for t in request.tools)

@@ -36,6 +36,7 @@ class ChatMessage:
     note: str = ""
     """Words of ours about what a tool returned, which stand before it and outside of its fence."""
     _id: str = field(default="", init=False, repr=False, compare=False)
+    _chars: int = field(default=-1, init=False, repr=False, compare=False)
 
     def id(self) -> str:
         """Return the message's id: a hash of what it says (16 hex digits)."""
@@ -46,6 +47,13 @@ class ChatMessage:
             digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8)
             object.__setattr__(self, "_id", digest.hexdigest())
         return self._id
+
+    def chars(self) -> int:
+        """Return how many characters it has, with the arguments of its calls."""
+        if self._chars < 0:  # as often asked as the id
+            size = len(self.content) + sum(len(call.arguments) for call in self.tool_calls)
+            object.__setattr__(self, "_chars", size)
+        return self._chars
 
     def to_data(self) -> dict[str, Any]:
         """Return the message as JSON data; `from_data` reads it back."""

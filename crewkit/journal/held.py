@@ -61,11 +61,13 @@ class Held:
 
     def task(self, task: str) -> TaskIndex:
         """Return what is known of an unfinished task, to add to it."""
-        return self._tasks.setdefault(task, TaskIndex())
+        if task not in self._tasks:
+            self._tasks[task] = TaskIndex()
+        return self._tasks[task]
 
     def known(self, task: str) -> TaskIndex:
         """Return what is known of an unfinished task; nothing, where it is not one."""
-        return self._tasks.get(task, TaskIndex())
+        return self._tasks.get(task) or TaskIndex()
 
     def finish(self, task: str, data: Data) -> None:
         """Keep how a task ended that is never entered again, and no more of it."""

@@ -28,7 +28,7 @@ def estimate_message(message: ChatMessage) -> int:
 
 def estimate_usage(request: Request, answer: Answer) -> Usage:
     """Return about what a request and its answer use, for a model that nobody counts for."""
-    sent = sum(len(m.content) + sum(len(c.arguments) for c in m.tool_calls) for m in request.messages)
+    sent = sum(message.chars() for message in request.messages)
     written = len(answer.content) + sum(len(c.name) + len(c.arguments) for c in answer.tool_calls)
     return Usage(input_tokens=-(-sent // CHARS), output_tokens=max(1, -(-written // CHARS)))
 

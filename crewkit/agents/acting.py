@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from crewkit.agents.conversation import Conversation
 from crewkit.agents.desk import Desk
+from crewkit.agents.history import History
 from crewkit.agents.receipts import wants_receipts
 from crewkit.agents.repetition import Called
 from crewkit.core.messages import ChatMessage, ToolCall
@@ -19,13 +19,13 @@ MOST_CALLS = 64
 """Tool calls in one turn; a model that wants more is told to ask again for the rest."""
 
 
-async def act(desk: Desk, conversation: Conversation, answer: Answer) -> list[Called]:
+async def act(desk: Desk, history: History, answer: Answer) -> list[Called]:
     """Call the tools that the model chose and put their results in the order of the calls.
 
     Raises:
         Waiting: A person has to decide on some of them first. All questions of the turn are put at once.
     """
-    path = conversation.path
+    path = history.path
     calls = answer.tool_calls[:MOST_CALLS]
     queue = _Queue(desk, calls)
     results = await asyncio.gather(
@@ -42,10 +42,10 @@ async def act(desk: Desk, conversation: Conversation, answer: Answer) -> list[Ca
     for i, (call, result) in enumerate(zip(calls, results, strict=True)):
         if isinstance(result, ChatMessage):
             called.append(_came_to(desk, call, f"{path}/tool:{i}", result))
-            conversation.add(_with_id(desk, call, result))
+            history.add(_with_id(desk, call, result))
     for i, call in enumerate(answer.tool_calls[MOST_CALLS:], MOST_CALLS):
         why = f"Not called: {MOST_CALLS} calls in one turn is the most. Call it again in your next turn."
-        conversation.add(desk.gateway.refuse(call, f"{path}/tool:{i}", Refused("denied", "limit", why)))
+        history.add(desk.gateway.refuse(call, f"{path}/tool:{i}", Refused("denied", "limit", why)))
     return called
 
 

@@ -18,10 +18,10 @@ Data = dict[str, Any]
 
 async def ask_model(desk: Desk, request: Request, fixed: Data) -> Data:
     """Ask the agent's model, the one that a model table chooses where there is one."""
-    conversation = desk.conversation
-    more = {"messages": conversation.sent(), **fixed}
+    history = desk.history
+    more = {"messages": history.sent(), **fixed}
     model, route = _routed(desk, request, estimate(request))
-    return await metered(desk, model, request, f"{conversation.path}/model", more, route)
+    return await metered(desk, model, request, f"{history.path}/model", more, route)
 
 
 async def metered(
@@ -77,7 +77,7 @@ def _routed(desk: Desk, request: Request, tokens: int) -> tuple[Model, Data]:
     """Return the model that is asked, and how it was chosen where there was a choice: once per step."""
     if not isinstance(desk.model, Routed):
         return desk.model, {}
-    begun = desk.run.begun(f"{desk.conversation.path}/model", task=desk.task) or {}
+    begun = desk.run.begun(f"{desk.history.path}/model", task=desk.task) or {}
     left = desk.meter.left()["usd"]
     choice = desk.model.again(begun.get("route") or {}) or desk.model.choose(request, tokens, left)
     return choice, choice.to_data()
@@ -131,7 +131,7 @@ def _answered(desk: Desk, answer: Answer, path: str, intent: Data, seconds: floa
     run = desk.run
     redact = run.redactor.text
     calls = tuple(ToolCall(redact(c.id), redact(c.name), redact(c.arguments)) for c in answer.tool_calls)
-    message = ChatMessage("assistant", redact(answer.content), calls, label=desk.conversation.label)
+    message = ChatMessage("assistant", redact(answer.content), calls, label=desk.history.label)
     return {
         "model": answer.model or intent["model"],
         **({"route": answer.route} if answer.route else {}),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crewkit.agents.agent import Agent
-from crewkit.agents.conversation import Conversation
+from crewkit.agents.history import History
 from crewkit.agents.output import Output
 from crewkit.core.guardrails import Guardrail
 from crewkit.core.label import Label
@@ -45,7 +45,7 @@ class Desk:
     model: Model
     meter: Meter
     gateway: Gateway
-    conversation: Conversation
+    history: History
     withheld: Sequence[Data] = ()
     """Tools that the agent is not offered: {tool, by, why}."""
     steps: int | None = None

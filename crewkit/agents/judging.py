@@ -54,7 +54,7 @@ async def judge_answer(desk: Desk, answer: Answer) -> Judged:
     data = desk.output.dump(value)
     problem = await _past_guardrails(desk, value, data)
     if not problem and desk.review:
-        decision = await _review(desk, data, Ask(desk.review), desk.conversation.path)
+        decision = await _review(desk, data, Ask(desk.review), desk.history.path)
         if not decision.approved:
             problem = f"A person read your answer and wants it changed: {decision.note or 'no reason given'}"
     return Judged(problem, data)
@@ -62,7 +62,7 @@ async def judge_answer(desk: Desk, answer: Answer) -> Judged:
 
 async def _past_guardrails(desk: Desk, value: Any, data: Any) -> str:
     """Return what a guardrail wants changed; empty for nothing."""
-    context = desk.gateway.context(desk.conversation.path, desk.conversation.label)
+    context = desk.gateway.context(desk.history.path, desk.history.label)
     seen = await guard(desk.run, desk.guardrails, "output", value, context, partial(_asked, desk, data))
     if seen.final:
         raise Denied(f"The guardrail '{seen.by}' refused the answer of {desk.agent.role}: {seen.objection}")

@@ -10,8 +10,8 @@ from typing import Any
 
 from crewkit.agents.acting import act
 from crewkit.agents.asking import ask_model, metered
-from crewkit.agents.conversation import Conversation
 from crewkit.agents.desk import Desk, Rejected
+from crewkit.agents.history import History
 from crewkit.agents.judging import Judged, judge_answer
 from crewkit.agents.lookback import look_back
 from crewkit.agents.prompt import system_prompt
@@ -48,11 +48,11 @@ async def work(desk: Desk, assignment: str, fill: Callable[[str], str] = str) ->
         Waiting: A person has to decide first.
     """
     agent = desk.agent
-    conversation = desk.conversation
-    conversation.add(
+    history = desk.history
+    history.add(
         ChatMessage("system", system_prompt(agent.role, fill(agent.goal), fill(agent.backstory)), label=CREW)
     )
-    conversation.add(ChatMessage("user", assignment, label=CREW | USER))
+    history.add(ChatMessage("user", assignment, label=CREW | USER))
     desk.record(
         "agent.started",
         f"{desk.path}/0",
@@ -61,12 +61,12 @@ async def work(desk: Desk, assignment: str, fill: Callable[[str], str] = str) ->
     turn, watch, sent_back = 0, Repetition(), _SentBack(desk)
     while True:
         turn += 1
-        conversation.path = f"{desk.path}/{turn}"
-        answer, last = await _think(desk, conversation, turn)
+        history.path = f"{desk.path}/{turn}"
+        answer, last = await _think(desk, history, turn)
         if answer.tool_calls and not last:
-            told = watch.add(await act(desk, conversation, answer))
+            told = watch.add(await act(desk, history, answer))
             if told:
-                conversation.add(ChatMessage("user", told))
+                history.add(ChatMessage("user", told))
             continue
         judged = await judge_answer(desk, answer)
         if not judged.problem:
@@ -79,8 +79,8 @@ async def work(desk: Desk, assignment: str, fill: Callable[[str], str] = str) ->
             )
         sent_back.count(answer, judged)
         for call in answer.tool_calls:
-            conversation.add(ChatMessage("tool", "Not called.", tool_call_id=call.id))
-        conversation.add(ChatMessage("user", judged.problem))
+            history.add(ChatMessage("tool", "Not called.", tool_call_id=call.id))
+        history.add(ChatMessage("user", judged.problem))
 
 
 class _SentBack:
@@ -110,31 +110,31 @@ class _SentBack:
                 f"{desk.agent.role}'s answer was sent back {times} and is still wrong. "
                 f"It was told: {judged.problem}"
             )
-        raise Rejected(why, answer=answer.content, output=judged.output, label=desk.conversation.label)
+        raise Rejected(why, answer=answer.content, output=judged.output, label=desk.history.label)
 
 
-async def _think(desk: Desk, conversation: Conversation, turn: int) -> tuple[Answer, bool]:
+async def _think(desk: Desk, history: History, turn: int) -> tuple[Answer, bool]:
     """Ask the model what to do next. Return its answer and whether this was its last step."""
-    run, agent, path = desk.run, desk.agent, conversation.path
+    run, agent, path = desk.run, desk.agent, history.path
     begun = run.begun(f"{path}/model", task=desk.task)
-    _read_inbox(desk, conversation, asked=begun is not None)
+    _read_inbox(desk, history, asked=begun is not None)
     last = bool(begun["last"]) if begun else desk.steps is not None and turn >= desk.steps
     if last:
-        conversation.add(ChatMessage("user", LAST_STEP))
-    await _fit(desk, conversation)
+        history.add(ChatMessage("user", LAST_STEP))
+    await _fit(desk, history)
     offered, withheld = _offer(desk, begun, last=last)
     request = Request(
-        conversation.window(),
+        history.window(),
         tuple(ToolSpec(t.name, t.description, t.parameters, tuple(t.effects)) for t in offered.values()),
         desk.output.schema,
         agent.max_tokens,
         agent.temperature,
-        turn=conversation.answers,
+        turn=history.answers,
     )
     fixed = {"last": last, **({"withheld": withheld} if withheld else {})}
     finished = await ask_model(desk, request, fixed)
     message = run.message(finished["message"], task=desk.task)
-    conversation.add(message)
+    history.add(message)
     answer = Answer(message.content, message.tool_calls, finish_reason=finished.get("finish_reason", "stop"))
     chosen = [{"id": c.id, "tool": c.name, "arguments": c.arguments} for c in answer.tool_calls]
     at_last = [{"tool": n, "by": "limit", "why": "last step"} for n in desk.gateway.tools if last]
@@ -174,23 +174,23 @@ def _away(desk: Desk, tool: Tool) -> Data | None:
     return None
 
 
-async def _fit(desk: Desk, conversation: Conversation) -> None:
+async def _fit(desk: Desk, history: History) -> None:
     """Let a summary stand for the oldest messages where they no longer fit: a step, recorded like any other."""
-    run, path = desk.run, f"{conversation.path}/summary"
+    run, path = desk.run, f"{history.path}/summary"
     recorded = run.summary(path, task=desk.task)
-    before = conversation.written
+    before = history.written
     if recorded is not None:
         count = recorded[1] - (before is not None)
-    elif run.begun(f"{conversation.path}/model", task=desk.task):
+    elif run.begun(f"{history.path}/model", task=desk.task):
         return  # everything fitted then
     else:
-        count = await conversation.surplus(_taken(desk))
+        count = await history.surplus(_taken(desk))
     if not count:
         return
-    messages = conversation.oldest(count)
-    summary = conversation.summary
+    messages = history.oldest(count)
+    summary = history.summary
     so_far = list(summary.lines)
-    conversation.digest(messages)
+    history.digest(messages)
     if recorded is not None:
         written = recorded[0]
         summary.read(written.content)
@@ -200,7 +200,7 @@ async def _fit(desk: Desk, conversation: Conversation) -> None:
         written = summary.message()
         ids = [message.id() for message in ([before] if before else []) + messages]
         run.say(written, path, task=desk.task, agent=desk.agent.role, compressed_from=ids)
-    conversation.compress(written, count)
+    history.compress(written, count)
     desk.gateway.tools.setdefault(look_back.name, look_back)
 
 
@@ -210,7 +210,7 @@ async def _summarise(
     """Have a model write the summary; nothing where it fails: then sentences stand for it."""
     request = summary_request(so_far, messages)
     try:
-        finished = await metered(desk, model, request, f"{desk.conversation.path}/summary", {"summary": True})
+        finished = await metered(desk, model, request, f"{desk.history.path}/summary", {"summary": True})
     except ModelError:
         return []
     return desk.run.message(finished["message"], task=desk.task).content.splitlines()
@@ -218,20 +218,20 @@ async def _summarise(
 
 def _taken(desk: Desk) -> int:
     """Return about how many tokens of what the model can be sent are not for the conversation."""
-    written = desk.conversation.written
+    written = desk.history.written
     tools = sum(estimate_tokens(t.description + str(t.parameters)) for t in desk.gateway.tools.values())
     return desk.agent.max_tokens + tools + (2 * estimate_tokens(written.content) if written else 0)
 
 
-def _read_inbox(desk: Desk, conversation: Conversation, *, asked: bool) -> None:
+def _read_inbox(desk: Desk, history: History, *, asked: bool) -> None:
     """Put messages from outside into the conversation, each once; which ones is recorded before the request.
 
     `asked`: the request was made before; what came since waits for the next turn.
     """
-    run, at = desk.run, f"{conversation.path}/inbox"
+    run, at = desk.run, f"{history.path}/inbox"
     read = run.result(at, task=desk.task)
     if read is None:
-        new = [each for each in run.outside.messages(desk.agent.role) if each.id not in conversation.heard]
+        new = [each for each in run.outside.messages(desk.agent.role) if each.id not in history.heard]
         if asked or not new:
             return
         redact = run.redactor.text
@@ -239,9 +239,9 @@ def _read_inbox(desk: Desk, conversation: Conversation, *, asked: bool) -> None:
         read = {"messages": told}
         run.keep("inbox.read", at, read, task=desk.task, agent=desk.agent.role)
     for message in read["messages"]:
-        conversation.heard.add(message["id"])
+        history.heard.add(message["id"])
         who = message["by"] or "someone"
-        conversation.add(
+        history.add(
             ChatMessage(
                 "user", f"A message from {who}, who watches over this run:\n{message['text']}", label=PERSON
             )

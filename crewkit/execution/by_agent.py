@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from crewkit.agents.agent import Agent
-from crewkit.agents.conversation import Conversation
 from crewkit.agents.delegate import COLLEAGUE_STEPS, ask_colleague, for_colleagues
 from crewkit.agents.desk import Desk
+from crewkit.agents.history import History
 from crewkit.agents.lookback import look_back, pin_fact
 from crewkit.agents.loop import work
 from crewkit.agents.prompt import UPSTREAM_CHARS, assignment_text, question_text, shorten
@@ -84,30 +84,30 @@ class Worker:
             else:
                 offered[tool.name] = self._bound(tool)
         counter = TokenCounter(model)
-        conversation = Conversation(walk.run, task, agent.role, f"{self.path}/0", agent.window, counter)
+        history = History(walk.run, task, agent.role, f"{self.path}/0", agent.window, counter)
         guardrails = guardrails_of(walk, self.job, agent)
         gateway = Gateway(
             walk.run,
             task,
             agent.role,
             offered,
-            lambda wanted: self._judge(wanted, conversation),
+            lambda wanted: self._judge(wanted, history),
             lambda at, label: walk.context(at, task, agent.role, label, guardrails),
             {
-                ask_colleague.name: lambda data, at: self._ask(conversation, data, at),
-                look_back.name: lambda data, at: conversation.look_back(data["query"]),
-                pin_fact.name: lambda data, at: conversation.pin(),
+                ask_colleague.name: lambda data, at: self._ask(history, data, at),
+                look_back.name: lambda data, at: history.look_back(data["query"]),
+                pin_fact.name: lambda data, at: history.pin(),
             },
-            lambda arguments: _label(arguments, conversation),
-            lambda tool, arguments: origins(tool, arguments, conversation.texts()),
+            lambda arguments: _label(arguments, history),
+            lambda tool, arguments: origins(tool, arguments, history.texts()),
             walk.services,
             guardrails,
             self._spent,
         )
         meter = Meter("", AGENT_LIMITS, (walk.meters.task(self.job), walk.meters.agent(agent)))
-        return Desk(walk.run, self.path, task, agent, model, meter, gateway, conversation, tuple(withheld))
+        return Desk(walk.run, self.path, task, agent, model, meter, gateway, history, tuple(withheld))
 
-    def _judge(self, wanted: Wanted, conversation: Conversation) -> Verdict:
+    def _judge(self, wanted: Wanted, history: History) -> Verdict:
         """Say whether a call is within the scope, and let it count where calls are counted."""
         tool, counted = wanted.tool, self.walk.run.counted
         if tool is look_back:
@@ -117,7 +117,7 @@ class Worker:
         if pays(tool):
             counters["paid"] = f"paid: {landing(tool, wanted.arguments)}"
         repeated = pays(tool) and counted.others(counters["paid"], wanted.path) > 0
-        verdict = judge(self.scope, tool, wanted.arguments, CallContext(conversation.trusted, made, repeated))
+        verdict = judge(self.scope, tool, wanted.arguments, CallContext(history.trusted, made, repeated))
         if isinstance(verdict, Ask) and (why := self._asked_enough(wanted)):
             return Deny(f"'{tool.name}' was not called: {why}")
         if isinstance(verdict, Allow | Ask):
@@ -163,14 +163,14 @@ class Worker:
         colleagues = [role for role in self.walk.plan.agents if role != self.agent.role]
         return for_colleagues([*colleagues, COORDINATOR])
 
-    async def _ask(self, conversation: Conversation, arguments: Data, at: str) -> tuple[str, Label]:
+    async def _ask(self, history: History, arguments: Data, at: str) -> tuple[str, Label]:
         """Put a question to a colleague and return the answer: one round of the thread between the two."""
-        to, asked = str(arguments["to"]), shown(str(arguments["question"]), conversation.label)
+        to, asked = str(arguments["to"]), shown(str(arguments["question"]), history.label)
         role = self.agent.role
         thread = f"{self.path} {role} and {to}"
         earlier = [
-            (shown(str(said["question"]), conversation.label), shown(answer, conversation.label))
-            for call, answer in conversation.questions_before(at)
+            (shown(str(said["question"]), history.label), shown(answer, history.label))
+            for call, answer in history.questions_before(at)
             if (said := _arguments(call.arguments)).get("to") == to and said.get("question")
         ]
         cap = self.cap("rounds")
@@ -182,7 +182,7 @@ class Worker:
             why = f"{why} Your question was not passed on. Give your best answer with what you have."
             return why, CREW
         if why := await self._kept_back(str(arguments["question"]), f"{at}/question"):
-            return f"Your question was not passed on. {why}", conversation.label
+            return f"Your question was not passed on. {why}", history.label
         last = cap is not None and round == cap
         known = self.walk.values.known(self.job, to)
         text = question_text(role, asked, earlier, self.walk.values.told_of(self.job), known, last=last)
@@ -227,7 +227,7 @@ class Worker:
             said = f"{self.agent.role} could not answer: {error}"
         except (ModelError, Denied, RunError) as error:
             said = f"{self.agent.role} could not answer: {error}"
-        data, label = {"task": self.task, "at": question.data["at"]}, desk.conversation.label
+        data, label = {"task": self.task, "at": question.data["at"]}, desk.history.label
         return Message(
             "answer", question.to, question.sender, question.thread, question.round, str(said), data, label
         )
@@ -305,15 +305,15 @@ def member_desk(walk: Walk, job: Job, agent: Agent, path: str) -> Desk:
 
 
 async def _work(walk: Walk, desk: Desk, content: str) -> tuple[Any, Label]:
-    return await work(desk, content, walk.values.fill), desk.conversation.label
+    return await work(desk, content, walk.values.fill), desk.history.label
 
 
-def _label(arguments: Data, conversation: Conversation) -> Label:
+def _label(arguments: Data, history: History) -> Label:
     """Return the label of a call's arguments: those that stand in trusted text are trusted, whatever else was read."""
     if not arguments:
         return NOTHING
-    if conversation.label.trusted or not Proof(conversation.trusted).of(list(arguments.values())):
-        return conversation.label
+    if history.label.trusted or not Proof(history.trusted).of(list(arguments.values())):
+        return history.label
     return CREW | USER
 
 

@@ -152,7 +152,7 @@ class _Talk:
             guardrails=checks,
         )
         answer = await work(desk, "\n\n".join([*self._thread(name), turn]), self.walk.values.fill)
-        return answer, desk.conversation.label
+        return answer, desk.history.label
 
     def _heard(self, name: str) -> list[Message]:
         """Take what has arrived out of a member's mailbox; return all that it was sent, but for the assignment."""
@@ -273,9 +273,7 @@ class _Talk:
 
         async def last(agent: Agent, thread: Sequence[str]) -> tuple[str, Label]:
             desk = member_desk(self.walk, self.job, agent, f"{at}/{agent.role}")
-            return await work(
-                desk, "\n\n".join([*thread, asked]), self.walk.values.fill
-            ), desk.conversation.label
+            return await work(desk, "\n\n".join([*thread, asked]), self.walk.values.fill), desk.history.label
 
         words = await _together([last(agent, self._thread(agent.role)) for agent in agents])
         closings: list[Message] = []
@@ -301,7 +299,7 @@ class _Talk:
             review=job.task.question,
         )
         output = await work(desk, "\n\n".join(parts), self.walk.values.fill)
-        return output, join([desk.conversation.label, *(message.label for message in self.sent)])
+        return output, join([desk.history.label, *(message.label for message in self.sent)])
 
 
 def _enough(name: str, found: Any) -> tuple[str, str]:

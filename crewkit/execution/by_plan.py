@@ -102,7 +102,7 @@ async def _proposed(
             guardrails=(check_of(planner, state.kept, _taken(walk, job), room),),
             review=planner.question,
         )
-        return await work(desk, content, walk.values.fill), desk.conversation.label
+        return await work(desk, content, walk.values.fill), desk.history.label
 
     proposal = await give(walk, job, iteration, text, propose, to=who.role, thread=at)
 

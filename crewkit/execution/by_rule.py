@@ -229,7 +229,7 @@ async def _judged(
     async def answering(received: Message) -> Message:
         async def do() -> tuple[Any, Label]:
             desk = replace(member_desk(walk, job, judge, iteration.path), output=output)
-            return await work(desk, received.content, walk.values.fill), desk.conversation.label
+            return await work(desk, received.content, walk.values.fill), desk.history.label
 
         return await answered_by(judge.role, received, do, output.text)
 

@@ -1,4 +1,4 @@
-"""The conversation of one agent over one piece of work: recorded as it grows, and kept within a window."""
+"""What was said between one agent and its model over one piece of work: recorded as it grows, and kept within a window."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Said:
     at: str
 
 
-class Conversation:
+class History:
     """Messages in their order. What is left out of the window is in the journal all the same."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What one agent and its model said to each other over one piece of work: recorded as it grows, kept within a window."""
+"""What one agent and its model said to each other over one piece of work: recorded as it grows, within a window."""
 
 from __future__ import annotations
 

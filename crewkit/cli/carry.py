@@ -176,7 +176,7 @@ async def _watched(work: Work, options: Options, progress: Progress, manner: Man
             async with View(console, progress) as view:
                 with Stop(task, view.stop) as stop:
                     return await work(replace(options, listener=view.add))
-        with Stop(task, lambda: say("stopping in order …", err=True)) as stop:
+        with Stop(task, lambda: say("stopping in order …; Ctrl-C again leaves at once", err=True)) as stop:
             return await work(replace(options, listener=partial(_tell, progress, waits=manner.wait)))
     except asyncio.CancelledError:
         if stop is None or not stop.pressed:

@@ -75,6 +75,13 @@ class View:
             parts.append(Text(_summary(hidden), style="dim", no_wrap=True, overflow="ellipsis"))
         # Room for the `^C` that a terminal echoes: a line that wraps would shift the view.
         parts.append(Text(cut(self._footer(now), width - 3), style="dim"))
+        if progress.slow:
+            parts.append(
+                Text(
+                    cut("the journal does not answer: nothing goes on until it does", width - 3),
+                    style="yellow",
+                )
+            )
         if self._stopping:
             parts.append(Text(cut("stopping; Ctrl-C again leaves at once", width - 3), style="yellow"))
         return Group(*parts)

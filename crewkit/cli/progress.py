@@ -94,6 +94,8 @@ class Progress:
         """Of the newest event that it was told of."""
         self.crew = ""
         self.status = "running"
+        self.slow = False
+        """The journal does not answer."""
         self.tasks: dict[str, TaskView] = {}
         self.limits: Mapping[str, float | None] = {}
         self.limit = ""
@@ -115,6 +117,7 @@ class Progress:
         """Take an event in."""
         self.run = event.run
         self.seq = max(self.seq, event.seq)
+        self.slow = event.type == "journal.slow" or (self.slow and not event.seq)
         if event.seg != self._seg and event.type in ("run.started", "run.forked", "run.resumed"):
             self.earlier += self._now - self.began
             self._seg, self.began = event.seg, event.t

@@ -52,6 +52,12 @@ def _retry(data: Data) -> list[Span]:
     return [(f"tries again in {duration(float(data.get('seconds') or 0))}: {why}", "yellow")]
 
 
+def slow(data: Data) -> list[Span]:
+    """Say that the journal does not answer."""
+    waited = duration(float(data.get("seconds") or 0))
+    return [(f"the journal has not answered for {waited}: nothing goes on until it does", "yellow")]
+
+
 def _limit(data: Data) -> list[Span]:
     counted = f"{data.get('level')}: {data.get('used')} of {data.get('cap')} {data.get('limit')}"
     return [(f"limit reached: {data.get('why') or counted}", "yellow")]
@@ -176,6 +182,7 @@ SAYINGS: Mapping[str, Callable[[Data], list[Span] | None]] = {
     "inbox.read": _inbox,
     "run.signal": _signal,
     "retry.scheduled": _retry,
+    "journal.slow": slow,
     "limit.exceeded": _limit,
     "approval.told": _told,
     "approval.decided": _decided,

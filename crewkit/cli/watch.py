@@ -199,7 +199,7 @@ async def _watched(
     task = asyncio.current_task()
     assert task is not None
     try:
-        with Stop(task, lambda: say("stopping in order …", err=True)) as stop:
+        with Stop(task, lambda: say("stopping in order …; Ctrl-C again leaves at once", err=True)) as stop:
             try:
                 await watching.serve(items)
             except asyncio.CancelledError:

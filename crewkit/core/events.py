@@ -51,6 +51,7 @@ does not know; a key that does not apply is left out):
 | `breaker.changed` | | `tool` (empty: all of the run), `state`: open, half-open, closed; `why`, `until` (RFC 3339, where open) |
 | `limit.exceeded` | | `limit`: tokens, usd, seconds, steps, depth; `level` (whose cap), `why` (used, cap) |
 | `note` | anywhere | `text` |
+| `journal.slow` | | `seconds` for which it has not answered. Only told to who listens, as `model.chunk` (`text`) is; `seq` 0 |
 | `journal.damaged` | | `why`, `after` (seq), `file`. Made by the reader where a journal cannot be read on; `seq` 0 |
 """  # noqa: E501
 

@@ -14,7 +14,7 @@ from procrastinate.exceptions import ConnectorException
 from procrastinate.schema import SchemaManager
 from procrastinate.sync_psycopg_connector import wrap_exceptions
 
-from crewkit.journal.link import may_pass
+from crewkit.journal.link import liveness, may_pass
 
 T = TypeVar("T")
 
@@ -25,7 +25,8 @@ _SETTINGS = """
     SET idle_in_transaction_session_timeout TO '3s';
     SET tcp_keepalives_idle TO 10;
     SET tcp_keepalives_interval TO 5;
-    SET tcp_keepalives_count TO 2
+    SET tcp_keepalives_count TO 2;
+    SET tcp_user_timeout TO 20000
 """
 # A job that was begun or ended is not waited for until it is synced: where a crash of the server takes that, whoever
 # has it or had it finds out. One that is delivered is, or its number would be given to another.
@@ -48,6 +49,7 @@ async def open_app(url: str, patience: float) -> tuple[procrastinate.App, Patien
     connector = Patient(
         patience,
         conninfo=url,
+        kwargs=liveness(url),
         min_size=1,
         max_size=4,
         timeout=patience,

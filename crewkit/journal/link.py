@@ -38,7 +38,8 @@ _SESSION = """
     SET idle_in_transaction_session_timeout TO '3s';
     SET tcp_keepalives_idle TO 10;
     SET tcp_keepalives_interval TO 5;
-    SET tcp_keepalives_count TO 2
+    SET tcp_keepalives_count TO 2;
+    SET tcp_user_timeout TO 20000
 """
 # A process that is stopped in the middle of a transaction must not keep others from its run: after three
 # seconds the server ends its session. One whose host died is noticed by the keepalives.
@@ -57,6 +58,14 @@ _HINTS = {
     "3F000": "its schema was removed while it was in use. Put it back and begin again.",
     "55P03": "another program has kept it locked. Find it: SELECT * FROM pg_stat_activity",
     "57014": "the server cancelled a command. Nothing recorded is lost: resume the run.",
+}
+
+
+_LIVENESS = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
 }
 
 
@@ -168,6 +177,7 @@ class Link:
                 connect_timeout=10,
                 application_name=self._name,
                 client_encoding="UTF8",
+                **liveness(self._url),
             )
             try:
                 connection.execute(_SESSION)
@@ -250,6 +260,17 @@ def rollback(db: Connection) -> None:
 
     if db.info.transaction_status is not TransactionStatus.IDLE:
         db.execute("ROLLBACK")
+
+
+def liveness(url: str) -> dict[str, Any]:
+    """Return how soon a network that swallows all is found out, as far as the URL does not say it itself.
+
+    These are libpq's parameters (seconds, and `tcp_user_timeout` in ms). Without them the kernel tries for a quarter
+    of an hour. A server that is only slow answers on this level.
+    """
+    from psycopg.conninfo import conninfo_to_dict
+
+    return {name: value for name, value in _LIVENESS.items() if name not in conninfo_to_dict(url)}
 
 
 def address(url: str) -> str:

@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 GATHERING = 0.002
 """Seconds for which events are gathered into one transaction, where nothing waits for them."""
 
+SLOW = 10.0
 _TOLD = ("approval.decided", "run.signal")
 """What other processes append to a run that is in this one's hands."""
 
@@ -56,6 +57,7 @@ class Run:
         history: The events so far, those shared with other runs too.
         forgets: Paths from which on the history is forgotten now; whoever opens the run records it.
         held: Takes in the history; a replay believes less of it.
+        slow: Seconds after which whoever listens is told that the journal does not answer.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Run:
         history: Iterable[Event] = (),
         forgets: Sequence[str] = (),
         held: Held | None = None,
+        slow: float = SLOW,
     ) -> None:
         self.id = lease.run
         self.seg = lease.seg
@@ -94,6 +97,8 @@ class Run:
         self._buffer: list[Draft] = []
         self._timer: asyncio.TimerHandle | None = None
         self._broken: JournalError | None = None
+        self._slow = slow
+        self._is_slow = False
         self._expected: dict[str, asyncio.Future[Data]] = {}
         self.seen = 0
         """`seq` of the newest thing that another process told and that is known here.
@@ -227,7 +232,11 @@ class Run:
 
         drafts = self._gathered()
         self._writer.put(Write(self.id, drafts, self._lease.epoch, durable, self._lease.task), done)
-        return await waiting
+        slow = self._loop.call_later(self._slow, self._tell_slow)
+        try:
+            return await waiting
+        finally:
+            slow.cancel()
 
     def flush(self) -> None:
         """Put what was recorded on its way to the disk now."""
@@ -526,9 +535,7 @@ class Run:
     def chunk(self, path: str, text: str, *, task: str, agent: str) -> None:
         """Show streamed text to the listeners. It is not recorded."""
         if self.listeners:
-            now = timestamp(self.clock.now())
-            data = {"text": self.redactor.text(text)}
-            self._tell(Event(self.id, 0, "model.chunk", now, 0.0, self.seg, path, task, agent, 1, data))
+            self._tell_only("model.chunk", {"text": self.redactor.text(text)}, path, task, agent)
 
     # Inside
 
@@ -563,10 +570,21 @@ class Run:
             if waiting and not waiting.done():
                 waiting.set_exception(outcome)
             return
+        self._is_slow = False
         for event in outcome:
             self._tell(event)
         if waiting and not waiting.done():
             waiting.set_result(outcome)
+
+    def _tell_slow(self) -> None:
+        if not self._is_slow:
+            self._is_slow = True
+            self._tell_only("journal.slow", {"seconds": self._slow})
+
+    def _tell_only(self, type: str, data: Data, path: str = "", task: str = "", agent: str = "") -> None:
+        """Show the listeners something that is not recorded."""
+        now = timestamp(self.clock.now())
+        self._tell(Event(self.id, 0, type, now, 0.0, self.seg, path, task, agent, 1, data))
 
     def _tell(self, event: Event) -> None:
         for listener in self.listeners:

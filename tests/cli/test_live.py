@@ -5,6 +5,7 @@ import select
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from inline_snapshot import snapshot
@@ -139,3 +140,9 @@ def test_on_a_terminal_the_view_is_drawn_and_the_answer_goes_to_stdout(folder):
     assert b"said by a tool" in drawn
     assert "✓".encode() in drawn
     assert b"transcript r-" in drawn
+
+
+def test_a_journal_that_does_not_answer_is_named_until_it_does():
+    silent = replace(event("journal.slow", seconds=10.0), seq=0)
+    assert "the journal does not answer" in screen([begun("find"), silent])
+    assert "the journal" not in screen([begun("find"), silent, event("task.started", "find", "find")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -344,3 +345,19 @@ def test_run_ids_are_apart():
     ids = {new_run_id() for _ in range(1000)}
     assert len(ids) == 1000
     assert all(len(id) == 10 and id.startswith("r-") for id in ids)
+
+
+async def test_who_listens_is_told_once_of_a_journal_that_does_not_answer(reopen):
+    run, heard, answers = reopen(slow=0.01), [], threading.Event()
+    run.listeners.append(heard.append)
+    run._writer.call(answers.wait)
+    run.record("note", data={"text": "a"})
+    several = asyncio.gather(run.commit(), run.commit(durable=True))
+    while not heard:
+        await asyncio.sleep(0.01)
+    answers.set()
+    await several
+    assert [(event.type, event.seq > 0) for event in heard] == [
+        *(("journal.slow", False), ("run.started", True), ("note", True))
+    ]
+    assert types(run) == ["run.started", "note"]

@@ -18,6 +18,7 @@ CrewkitError
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 
 
@@ -137,3 +138,27 @@ def expect(where: str, field: str, value: object, kind: type | tuple[type, ...],
         shown = repr(value)
         shown = shown if len(shown) <= 60 else f"something of type {type(value).__name__}"
         raise DefinitionError(f"{where}: {field} is {shown}, not {what}.")
+
+
+def expect_number(
+    where: str, field: str, value: object, least: float, *, whole: bool = False, above: bool = False
+) -> None:
+    """Refuse a field of a definition that holds no finite number, or too small a one.
+
+    Args:
+        where: How the message begins, for example `Task 'draft'`.
+        field: The field's name.
+        value: What was given.
+        least: The smallest that will do.
+        whole: It has to be an `int`.
+        above: It has to be more than `least`.
+
+    Raises:
+        DefinitionError: It is something else.
+    """
+    number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    if not number or not (least < value if above else least <= value) or value == math.inf:  # pyright: ignore[reportOperatorIssue,reportUnknownVariableType]
+        bound = f" above {least:g}" if above else f", {least:g} at least"
+        raise DefinitionError(
+            f"{where}: {field}={value!r:.60} is not a {'whole ' if whole else ''}number{bound}."
+        )

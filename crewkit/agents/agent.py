@@ -10,8 +10,8 @@ from crewkit.agents.window import Window
 from crewkit.checks.scope import Scope
 from crewkit.core.guardrails import NONE, Guardrail, Guardrails, as_guardrails
 from crewkit.core.limits import Limits
-from crewkit.errors import DefinitionError, expect
-from crewkit.models.route import ModelSpec
+from crewkit.errors import DefinitionError, expect, expect_number
+from crewkit.models.route import ModelSpec, check_model
 from crewkit.tools.tool import Tool, as_tools
 
 
@@ -52,6 +52,9 @@ class Agent:
         expect(where, "limits", self.limits, Limits, "a Limits: limits=Limits(tokens=50_000)")
         expect(where, "window", self.window, Window, "a Window: window=Window(messages=100)")
         expect(where, "max_tokens", self.max_tokens, int, "a number of tokens")
+        check_model(self.model, where)
+        if self.temperature is not None:
+            expect_number(where, "temperature", self.temperature, 0)
         if not self.goal.strip():
             raise DefinitionError(f"{where} has no goal. Say in a sentence what it is after.")
         if self.max_tokens < 1:

@@ -66,7 +66,11 @@ async def _past_guardrails(desk: Desk, value: Any, data: Any) -> str:
     seen = await guard(desk.run, desk.guardrails, "output", value, context, partial(_asked, desk, data))
     if seen.final:
         raise Denied(f"The guardrail '{seen.by}' refused the answer of {desk.agent.role}: {seen.objection}")
-    return f"Your answer was not accepted: {seen.objection} Answer again, whole." if seen.objection else ""
+    return (
+        f"Your answer was not accepted: {_sentence(seen.objection)} Answer again, whole."
+        if seen.objection
+        else ""
+    )
 
 
 async def _asked(desk: Desk, data: Any, wish: Ask, path: str) -> str:
@@ -78,3 +82,8 @@ async def _review(desk: Desk, data: Any, wish: Ask, path: str) -> Decision:
     task, role, about = desk.task, desk.agent.role, {"output": data}
     question = Question(path, "output", wish.question, task, role, about, expires=seconds(wish))
     return await ask(desk.run, question)
+
+
+def _sentence(said: str) -> str:
+    """Close what somebody said as a sentence: another one follows."""
+    return said if said.rstrip().endswith((".", "!", "?", ":", "…")) else f"{said.rstrip()}."

@@ -122,7 +122,10 @@ class Grant:
 
     def narrowed(self) -> list[str]:
         """Say in words how far the grant goes, a line for each constraint; nothing where it has none."""
-        calls = [f"{cap} calls in a run at most ({holder})" for holder, cap in sorted(self.caps.items())]
+        calls = [
+            f"{cap} call{'' if cap == 1 else 's'} in a run at most ({holder})"
+            for holder, cap in sorted(self.caps.items())
+        ]
         return [*sorted(map(str, self.constraints)), *calls]
 
     def _key(self) -> tuple[Any, ...]:

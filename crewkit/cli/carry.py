@@ -101,8 +101,10 @@ def carry(crew: Crew, work: Work, progress: Progress, manner: Manner, target: st
         if progress.run:
             error.add_note(f"The run is kept as far as it came. Go on: crewkit resume {progress.run}")
         raise
-    answer(result, as_json=manner.as_json)
-    conclude(result, progress, quiet=manner.quiet)
+    try:
+        answer(result, as_json=manner.as_json)
+    finally:  # also where nobody reads the answer: which run it was has to be told
+        conclude(result, progress, quiet=manner.quiet)
     if result.status != "paused":
         _trace(result.run_id, asked=manner.otel)
     return _CODES.get(result.status, FAILED)

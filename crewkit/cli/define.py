@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -46,8 +47,11 @@ def new(*, name: str, as_yaml: bool) -> None:
     """
     as_yaml = as_yaml or name.endswith((".yaml", ".yml"))
     path = Path(name if name.endswith((".py", ".yaml", ".yml")) else f"{name}{'.yaml' if as_yaml else '.py'}")
-    if not re.fullmatch(r"[\w -]+", path.stem):
-        raise InputError(f"'{path.stem}' cannot be a crew's name: use letters, digits, '_' and '-'.")
+    if not re.fullmatch(r"\w[\w -]*", path.stem):
+        shown = path.stem if path.suffix else name
+        raise InputError(
+            f"'{shown}' cannot be a crew's name: use letters, digits, '_' and '-', and begin with a letter."
+        )
     if not as_yaml:
         _write({path: _starter("starter.py.txt", path)})
     else:
@@ -61,7 +65,7 @@ def new(*, name: str, as_yaml: bool) -> None:
         if not editors.exists():
             files[editors] = json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
         _write(files)
-    say(f'Run it: crewkit run {path} -i topic="the tides"')
+    say(f'Run it: crewkit run {shlex.quote(str(path))} -i topic="the tides"')
 
 
 def _starter(template: str, path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import os
@@ -26,6 +27,9 @@ OK, FAILED, USAGE, PAUSED, LIMIT, DENIED, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
 _PIPE_CLOSED = 141
 """What a shell reports of a program that wrote into a closed pipe."""
+
+_UNWRITABLE = (errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT)
+"""What stdout says where it leads to a full disk or to a terminal that is gone."""
 
 
 class Entry(NamedTuple):
@@ -76,7 +80,7 @@ _ENTRIES = {name: entry for section in COMMANDS.values() for name, entry in sect
 
 _EPILOG = """\
 \b
-TARGET is path.py[:attr], package.module:attr, or a folder with a crew.py.
+TARGET is path.py[:attr], path.yaml, package.module:attr, or a folder with crew.py.
 RUN is a run's id, the beginning of one, or @last.
 Runs are kept in .crewkit, here or in a folder above; CREWKIT_HOME places them.
 
@@ -146,6 +150,17 @@ def serve(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         _silence()
         return _PIPE_CLOSED
+    except OSError as error:
+        if error.errno not in _UNWRITABLE or error.filename is not None:
+            raise
+        _silence()
+        why = (error.strerror or str(error)).lower()
+        fail(
+            CrewkitError(
+                f"What was to be printed could not be written: {why}. What ran is kept: crewkit runs"
+            )
+        )
+        return FAILED
     return code
 
 

@@ -96,7 +96,7 @@ def run(
 ) -> int:
     """Run the crew that TARGET names. stdout gets the answer and nothing else.
 
-    TARGET is path.py[:attr], package.module:attr, or a folder with a crew.py.
+    TARGET is path.py[:attr], path.yaml, package.module:attr, or a folder with crew.py.
     """
     inputs = read_inputs(pairs, source)
     crew = loaded(target, Path.cwd())

@@ -217,10 +217,19 @@ def models_of(started: Data) -> list[str]:
     # Other places stand for colleagues and the coordinator, who may never be asked.
     for spec in [spec for path, spec in specs.items() if path and "@" not in path] or specs.values():
         given = as_object(spec).get("name", spec)
+        if "capable" in as_object(spec):
+            given = _capable(as_object(spec))
         names |= dict.fromkeys(
             map(str, cast("list[Any]", given)) if isinstance(given, list) else [str(given)]
         )
     return list(names)
+
+
+def _capable(spec: Data) -> str:
+    """Say what a model has to be able to do, in a list of models."""
+    prefer = str(spec.get("prefer") or "listed")
+    what = " and ".join(map(str, cast("list[Any]", spec.get("capable") or ()))) or "anything"
+    return f"one for {what}{'' if prefer == 'listed' else f' ({prefer} first)'}"
 
 
 def why_of(data: Data) -> str:

@@ -109,7 +109,7 @@ class Watching:
 
 @click.command(
     epilog=examples(
-        "cat links.txt | crewkit watch crews/digest.py --lines --input folder",
+        "ls -d books/* | crewkit watch crews/digest.py --lines --input folder",
         "crewkit watch crews/document_review.py --folder inbox --pattern '*.pdf'",
         "crewkit watch crew.py --webhook --key id",
         "crewkit watch crew.py --json-lines --key id --concurrency 8 < orders.jsonl",

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -50,7 +51,9 @@ class Condition:
             tree = ast.parse(self.text.strip(), mode="eval").body
             _check(tree)
         except SyntaxError as error:
-            raise BadCondition(f"it cannot be read: {error.msg}") from error
+            compared = re.search(r"(?<![=!<>])=(?!=)", self.text)
+            hint = "; to compare, write ==" if compared else ""
+            raise BadCondition(f"it cannot be read: {error.msg}{hint}") from error
         except (RecursionError, MemoryError, ValueError) as error:
             raise (
                 error if isinstance(error, BadCondition) else BadCondition(f"it cannot be read: {error}")

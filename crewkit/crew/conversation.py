@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
@@ -10,7 +10,7 @@ from crewkit.agents.agent import Agent
 from crewkit.coordinator.conversation import END, EVERYONE, Transitions
 from crewkit.core.limits import Limits
 from crewkit.core.messages import COORDINATOR
-from crewkit.errors import DefinitionError, did_you_mean
+from crewkit.errors import DefinitionError, did_you_mean, expect
 from crewkit.tools.tool import Tool
 
 Member = Agent | Tool | Callable[..., Any]
@@ -55,6 +55,7 @@ class Conversation:
 
     def __post_init__(self) -> None:
         members = [self.members] if isinstance(self.members, Agent) else self.members
+        expect("Conversation", "members", members, Iterable, "a list: Conversation([writer, critic])")
         object.__setattr__(self, "members", tuple(members))
         names = self.names
         where = f"Conversation of {', '.join(names)}"
@@ -65,6 +66,7 @@ class Conversation:
                 raise DefinitionError(f"{where}: '{name}' is in it twice.")
             if name in _TAKEN or "/" in name or "#" in name:
                 raise DefinitionError(f"{where}: a member cannot be called '{name}' here. Rename it.")
+        expect(where, "direct", self.direct, bool, "True or False")
         for field in ("rounds", "pair"):
             cap = getattr(self, field)
             if cap is not None and (not isinstance(cap, int) or cap < 1):

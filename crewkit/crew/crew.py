@@ -17,7 +17,7 @@ from crewkit.core.guardrails import NONE, Guardrail, Guardrails, as_guardrails
 from crewkit.core.limits import Limits
 from crewkit.crew.task import Task
 from crewkit.errors import expect
-from crewkit.models.route import ModelSpec, Route, check_routes
+from crewkit.models.route import ModelSpec, Route, check_model, check_routes
 from crewkit.notify.base import Notifier
 from crewkit.notify.places import check_places
 from crewkit.resilience.breaker import Breaker
@@ -99,6 +99,8 @@ class Crew:
         expect(where, "limits", self.limits, Limits, "a Limits: limits=Limits(usd=0.50)")
         expect(where, "models", self.models, Mapping, "a table: models={'cheap': Route('openai/gpt-5-mini')}")
         check_routes(self.models, where)
+        check_model(self.model, where)
+        expect(where, "breaker", self.breaker, (Breaker, NoneType), "a Breaker: breaker=Breaker(failures=20)")
         expect(where, "memory", self.memory, (str, NoneType), "a name: memory='support'")
         given = [self.knowledge] if isinstance(self.knowledge, str | Path) else self.knowledge
         expect(where, "knowledge", given, Iterable, "a list of folders: knowledge=['docs']")

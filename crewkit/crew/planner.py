@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
 from crewkit.agents.agent import Agent
 from crewkit.coordinator.graph import topological
-from crewkit.errors import DefinitionError, did_you_mean
+from crewkit.errors import DefinitionError, did_you_mean, expect
 
 Data = dict[str, Any]
 
@@ -45,7 +45,9 @@ class Planner:
 
     def __post_init__(self) -> None:
         agents = [self.agents] if isinstance(self.agents, Agent) else self.agents
+        expect("Planner", "agents", agents, Iterable, "a list: Planner([researcher, writer])")
         object.__setattr__(self, "agents", tuple(agents))
+        expect("Planner", "approval", self.approval, (bool, str), "True, False or a question")
         if not self.agents or not all(isinstance(each, Agent) for each in self.agents):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise DefinitionError(
                 "Planner() has nobody to give tasks to. Name its agents: Planner([researcher, writer])."

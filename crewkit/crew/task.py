@@ -18,9 +18,9 @@ from crewkit.coordinator.graph import AnyOf, Need
 from crewkit.core.guardrails import NONE, Guardrail, Guardrails, as_guardrails
 from crewkit.core.limits import Limits
 from crewkit.core.verdict import Ask, Verdict
-from crewkit.errors import DefinitionError, expect
+from crewkit.errors import DefinitionError, expect, expect_number
 from crewkit.models.base import Model
-from crewkit.models.route import Capable, ModelSpec
+from crewkit.models.route import Capable, ModelSpec, check_model
 from crewkit.tools.tool import Tool, as_tools
 
 if TYPE_CHECKING:
@@ -160,6 +160,10 @@ class Task(Generic[T]):
         expect(where, "expected_output", self.expected_output, str, "a text")
         expect(where, "scope", self.scope, (Scope, NoneType), "a Scope: scope=Scope('search')")
         expect(where, "limits", self.limits, Limits, "a Limits: limits=Limits(steps=5)")
+        if self.agent is not None:
+            expect(where, "agent", self.agent, Agent, "an Agent: agent=Agent('Writer', 'Write plainly.')")
+        check_model(self.model, where)
+        expect(where, "human_input", self.human_input, (bool, str), "True, False or a question")
         expect(where, "revisions", self.revisions, int, "a number")
         expect(where, "iterations", self.iterations, int, "a number")
         if self.iterations < 1:
@@ -206,8 +210,7 @@ class Task(Generic[T]):
             raise DefinitionError(
                 f"{where}: min_success={least!r} is for a task that is done for each of a list."
             )
-        if isinstance(self.concurrency, bool) or self.concurrency < 1:
-            raise DefinitionError(f"{where}: concurrency={self.concurrency!r} is below 1.")
+        expect_number(where, "concurrency", self.concurrency, 1, whole=True)
         if least is not None and (
             isinstance(least, bool) or least < 0 or (isinstance(least, float) and not least <= 1)
         ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import inspect
 import os
 import re
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import crewkit
 from crewkit.errors import CrewkitError, DefinitionError, InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -87,7 +89,7 @@ def _split(target: str) -> tuple[str, str]:
 
 
 def _is_module(place: str) -> bool:
-    return bool(_MODULE.fullmatch(place)) and not place.endswith(".py")
+    return bool(_MODULE.fullmatch(place)) and not place.endswith((".py", *_YAML))
 
 
 def _crew_file(folder: Path, place: str) -> Path:
@@ -103,9 +105,9 @@ def _crew_file(folder: Path, place: str) -> Path:
 
 def _near_files(path: Path, cwd: Path) -> str:
     """Suggest files: beside the one that was named, and one folder below the working directory."""
-    beside = path.parent.glob("*.py") if path.parent.is_dir() else iter(())
-    files = {f.name: f for f in (*cwd.glob("*/*.py"), *cwd.glob("*.py"), *beside)}
-    wanted = path.name if path.suffix == ".py" else f"{path.name}.py"
+    folders = [*(each for each in cwd.glob("*") if each.is_dir()), cwd, path.parent]
+    files = {f.name: f for folder in folders for suffix in (".py", *_YAML) for f in folder.glob(f"*{suffix}")}
+    wanted = path.name if path.suffix in (".py", *_YAML) else f"{path.name}.py"
     near = [
         os.path.relpath(files[name], cwd)
         for name in difflib.get_close_matches(wanted, files, n=3, cutoff=0.6)
@@ -195,11 +197,23 @@ def _explained(error: BaseException, where: str, cwd: Path) -> CrewkitError:
         return DefinitionError(f"{error}\n{frames}".rstrip())
     kind = type(error).__name__
     said = f"{kind}: {error}" if str(error) else kind
+    if isinstance(error, TypeError):
+        said += _near_fields(str(error))
     if isinstance(error, ModuleNotFoundError):
         said += ". Install it, or put it beside the file."
     if isinstance(error, SystemExit):
         said = "it ended the program (SystemExit). Put such code under: if __name__ == '__main__':"
     return DefinitionError(f"{where} could not be loaded: {said}\n{frames}".rstrip())
+
+
+def _near_fields(said: str) -> str:
+    """Suggest a field of a definition of ours for one that it does not have."""
+    found = re.match(r"(\w+)\.__init__\(\) got an unexpected keyword argument '(\w+)'", said)
+    made = getattr(crewkit, found[1], None) if found else None
+    if found is None or not isinstance(made, type):
+        return ""
+    fields = [name for name in inspect.signature(made).parameters if not name.startswith("_")]
+    return f".{did_you_mean(found[2], fields)} There are: {', '.join(fields)}."
 
 
 def _syntax(error: SyntaxError, where: str, cwd: Path) -> str:

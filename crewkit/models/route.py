@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from crewkit.core.clock import Clock, SystemClock
-from crewkit.errors import DefinitionError, ModelError, did_you_mean
+from crewkit.errors import DefinitionError, ModelError, did_you_mean, expect, expect_number
 from crewkit.models.base import Answer, Model, Request, Watch
 from crewkit.models.prices import Prices
 from crewkit.resilience.throttle import Rate
@@ -57,21 +58,33 @@ class Route:
     """Requests to its model at once; more wait."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.capabilities, str) or isinstance(self.fallback, str):
-            raise DefinitionError(f"{self!r:.100}: capabilities and fallback are lists: ['strong'].")
-        bad = self.retries < 0 or not 0 < self.timeout < math.inf
-        if bad or (self.context is not None and self.context < 1):
-            raise DefinitionError(
-                f"{self!r:.200}: timeout and context are above 0, and retries is not below 0."
-            )
-        if self.usd is not None and not all(0 <= price < math.inf for price in self.usd):
-            raise DefinitionError(
-                f"{self!r:.200}: usd holds two prices of a million tokens, input and output."
-            )
+        where = f"Route({self.model!r:.60})"
+        check_model(self.model, where)
+        if self.model is None or isinstance(self.model, Capable):  # pyright: ignore[reportUnnecessaryComparison,reportUnnecessaryIsInstance]
+            raise DefinitionError(f"{where}: a route is a model's name, a model, or a list of them.")
+        for name in ("capabilities", "fallback"):
+            given = getattr(self, name)
+            absent = given is None and name == "capabilities"
+            if not absent and (isinstance(given, str) or not isinstance(given, Collection)):
+                raise DefinitionError(f"{where}: {name}={given!r:.60} is not a list: {name}=['strong'].")
+        expect_number(where, "timeout", self.timeout, 0, above=True)
+        expect_number(where, "retries", self.retries, 0, whole=True)
+        if self.context is not None:
+            expect_number(where, "context", self.context, 1)
+        if self.latency is not None:
+            expect_number(where, "latency", self.latency, 0)
+        if self.concurrency is not None:
+            expect_number(where, "concurrency", self.concurrency, 1, whole=True)
+        if self.usd is not None:
+            if not isinstance(self.usd, Sequence) or len(self.usd) != 2:  # pyright: ignore[reportUnnecessaryIsInstance,reportUnnecessaryComparison]
+                raise DefinitionError(
+                    f"{where}: usd={self.usd!r:.60} is not two prices, of a million tokens in and out: (0.25, 2)."
+                )
+            for price in self.usd:
+                expect_number(where, "a price in usd", price, 0)
         if isinstance(self.rate, str):
-            object.__setattr__(self, "rate", Rate.parse(self.rate, f"Route({self.model!r:.60})"))
-        if self.concurrency is not None and self.concurrency < 1:
-            raise DefinitionError(f"{self!r:.200}: concurrency is 1 or more, or None.")
+            object.__setattr__(self, "rate", Rate.parse(self.rate, where))
+        expect(where, "rate", self.rate, (Rate, NoneType), "a rate: rate='60/min'")
 
 
 @dataclass(frozen=True)
@@ -379,6 +392,27 @@ class Table:
         return self._made[name]
 
 
+def check_model(value: object, where: str) -> None:
+    """Refuse what is no `ModelSpec`.
+
+    Raises:
+        DefinitionError: Neither a name, a model, a list of these, nor `Capable`.
+    """
+    if value is None or isinstance(value, Capable):
+        return
+    several = (
+        cast("Sequence[object]", value)
+        if isinstance(value, Sequence) and not isinstance(value, str | bytes)
+        else [value]
+    )
+    if not several or not all(
+        isinstance(each, str) or callable(getattr(each, "answer", None)) for each in several
+    ):
+        raise DefinitionError(
+            f"{where}: model={value!r:.60} is not a model's name, a list of names, Capable(…) or a model object."
+        )
+
+
 def check_routes(routes: Mapping[str, Route], where: str) -> None:
     """Refuse a table that cannot work.
 
@@ -396,7 +430,7 @@ def check_routes(routes: Mapping[str, Route], where: str) -> None:
             if fallback not in routes:
                 raise DefinitionError(
                     f"{where}: the route '{name}' falls back on '{fallback}', which is not in the table."
-                    f"{did_you_mean(fallback, routes)} Routes: {', '.join(routes)}."
+                    f"{did_you_mean(str(fallback), routes)} Routes: {', '.join(routes)}."
                 )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from crewkit.core.clock import Clock
-from crewkit.errors import DefinitionError
+from crewkit.errors import expect_number
 
 T = TypeVar("T")
 
@@ -29,8 +28,7 @@ class Breaker:
 
     def __post_init__(self) -> None:
         for name in ("failures", "window", "pause"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise DefinitionError(f"Breaker({name}={getattr(self, name)!r}): give a number above 0.")
+            expect_number("Breaker", name, getattr(self, name), 0, above=True)
 
 
 class CircuitOpen(Exception):

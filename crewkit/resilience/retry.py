@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from crewkit.core.clock import Clock, SystemClock
+from crewkit.errors import expect_number
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -26,6 +27,11 @@ class Retry:
     """Seconds that the pauses grow to."""
     patience: float = 120.0
     """Seconds a server may ask us to wait. If it asks for more, the error is raised at once."""
+
+    def __post_init__(self) -> None:
+        expect_number("Retry", "attempts", self.attempts, 1, whole=True)
+        for name in ("first", "longest", "patience"):
+            expect_number("Retry", name, getattr(self, name), 0)
 
 
 async def retrying(

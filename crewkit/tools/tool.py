@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,7 @@ from typing import (
 from crewkit.core.guardrails import NONE, Guardrail, Guardrails
 from crewkit.core.label import Label
 from crewkit.core.messages import canonical, fingerprint
-from crewkit.errors import DefinitionError, ToolError, did_you_mean
+from crewkit.errors import DefinitionError, ToolError, did_you_mean, expect
 from crewkit.memory.base import Hit, Record, Where
 from crewkit.resilience.breaker import Breaker
 from crewkit.resilience.retry import Retry
@@ -377,6 +377,7 @@ def as_tools(tools: Sequence[Tool], where: str) -> tuple[Tool, ...]:
         raise DefinitionError(
             f"{where}: tools={getattr(tools, 'name', tools)!s} is not a list. Write tools=[…]."
         )
+    expect(where, "tools", tools, Iterable, "a list: tools=[search]")
     names: set[str] = set()
     for tool in tools:
         if not isinstance(tool, Tool):  # pyright: ignore[reportUnnecessaryIsInstance]

@@ -6,6 +6,7 @@ from importlib import resources
 import pytest
 
 from crewkit.cli.group import COMMANDS, serve
+from crewkit.journal.sqlite import SqliteJournal
 
 
 def test_the_help_on_file_is_the_help_that_click_prints():
@@ -80,6 +81,35 @@ def test_a_closed_pipe_ends_quietly(folder):
     )
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_a_run_with_closed_streams_ends_as_ever_and_its_journal_is_no_streams_file(folder, closed):
+    code = (
+        f"import os\nfor number in {closed}: os.close(number)\n"
+        "os.execv(sys.executable, [sys.executable, '-m', 'crewkit', 'run', 'finding.py', '-i', 'topic=tides'])"
+    )
+    done = subprocess.run([sys.executable, "-c", f"import sys\n{code}"], check=False, capture_output=True)
+    assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
+    with SqliteJournal(folder / ".crewkit" / "journal.db") as journal:
+        assert [run.status for run in journal.runs()] == ["completed"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["run", "finding.py", "-i", "topic=tides"]])
+def test_a_full_disk_behind_stdout_is_one_message_and_the_run_is_told(folder, arguments):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "crewkit", *arguments],
+            check=False,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "Error: What was to be printed could not be written: no space left on device." in done.stderr
+    assert ("read it: crewkit show r-" in done.stderr) == (arguments[0] == "run")
 
 
 def test_completion_knows_commands_and_runs(folder, start):

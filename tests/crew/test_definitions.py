@@ -5,20 +5,26 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from inline_snapshot import snapshot
 
 from crewkit import (
     Agent,
+    Breaker,
+    Conversation,
     Crew,
     DefinitionError,
     Grant,
     Input,
     InputError,
     Limits,
+    Planner,
+    Retry,
+    Route,
     Scope,
     Task,
     ToolContext,
@@ -214,7 +220,34 @@ def test_nobody_takes_the_place_of_the_coordinator():
 
 def test_an_agent_that_is_none_is_refused():
     who: Any = "Editor"
-    assert mistake(lambda: Crew([task("a", agent=who)])) == snapshot("Crew 'crew': 'Editor' is not an Agent.")
+    assert mistake(lambda: Crew([task("a", agent=who)])) == snapshot(
+        "Task 'a': agent is 'Editor', not an Agent: agent=Agent('Writer', 'Write plainly.')."
+    )
+
+
+@pytest.mark.parametrize(
+    ("define", "said"),
+    [
+        (lambda: Task("a", "b", human_input=cast("Any", 3)), "Task 'a': human_input is 3, not True, False or a question."),
+        (lambda: Task("a", "b", model=cast("Any", 3)), "Task 'a': model=3 is not a model's name, a list of names"),
+        (lambda: Task("a", "b", concurrency=cast("Any", "2")), "Task 'a': concurrency='2' is not a whole number, 1 at least."),
+        (lambda: Task("a", "b", tools=cast("Any", 3)), "Task 'a': tools is 3, not a list: tools=[search]."),
+        (lambda: Agent("a", "b", temperature=cast("Any", "hot")), "Agent 'a': temperature='hot' is not a number, 0 at least."),
+        (lambda: Agent("a", "b", model=[]), "Agent 'a': model=[] is not a model's name"),
+        (lambda: Crew([task("a")], breaker=cast("Any", 3)), "Crew 'crew': breaker is 3, not a Breaker"),
+        (lambda: Route(cast("Any", 3)), "Route(3): model=3 is not a model's name"),
+        (lambda: Route("x", timeout=cast("Any", "20")), "Route('x'): timeout='20' is not a number above 0."),
+        (lambda: Route("x", retries=cast("Any", 1.5)), "Route('x'): retries=1.5 is not a whole number, 0 at least."),
+        (lambda: Route("x", usd=cast("Any", 3)), "Route('x'): usd=3 is not two prices"),
+        (lambda: Route("x", fallback=cast("Any", 3)), "Route('x'): fallback=3 is not a list: fallback=['strong']."),
+        (lambda: Breaker(window=math.nan), "Breaker: window=nan is not a number above 0."),
+        (lambda: Retry(attempts=0), "Retry: attempts=0 is not a whole number, 1 at least."),
+        (lambda: Conversation(cast("Any", 3)), "Conversation: members is 3, not a list"),
+        (lambda: Planner([Agent("a", "b")], approval=cast("Any", 3)), "Planner: approval is 3, not True, False or a question."),
+    ],
+)  # fmt: skip
+def test_a_field_of_a_wrong_type_is_refused_where_it_is_written(define: Callable[[], Any], said: str):
+    assert said in mistake(define)
 
 
 async def test_the_coordinator_chooses_an_agent_and_says_why(make_options, runs):

@@ -179,3 +179,18 @@ def test_a_file_of_another_kind_is_refused(write, tmp_path):
 
 def test_an_empty_target_is_refused(tmp_path):
     assert failure("", tmp_path)
+
+
+def test_a_misspelt_field_of_a_definition_names_the_near_one(write, tmp_path):
+    write("o.py", "from crewkit import Agent\nAgent('a', 'b', toolz=[])")
+    with pytest.raises(DefinitionError) as caught:
+        load("o.py", tmp_path)
+    assert "unexpected keyword argument 'toolz'. Did you mean 'tools'? There are: role, goal," in str(
+        caught.value
+    )
+
+
+def test_a_misspelt_yaml_file_names_the_near_one(write, tmp_path):
+    write("crew.yaml", "")
+    with pytest.raises(InputError, match=r"There is no file crw.yaml. Did you mean crew.yaml\?"):
+        load("crw.yaml", tmp_path)

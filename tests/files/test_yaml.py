@@ -272,7 +272,7 @@ def test_a_folder_with_a_yaml_file_is_a_target(folder):
             "tools:\n  a: {use: 'my_tools:look', fallback: b}\n  b: {use: 'my_tools:look', fallback: a}\ntasks: {}",
             "line 3: tool 'b' falls back on itself.",
         ),
-        ("breaker:\n  failures: 0\ntasks: {}", "line 1: Breaker(failures=0)"),
+        ("breaker:\n  failures: 0\ntasks: {}", "line 1: Breaker: failures=0 is not a number above 0."),
         (
             "breaker:\n  failurs: 2\ntasks: {}",
             "line 2: breaker has no field 'failurs'. Did you mean 'failures'?",

@@ -260,7 +260,7 @@ def test_mistakes_are_found_before_anything_runs():
     bad("names no list", for_each="shelf.papers == []")
     bad("min_success=1.5 is neither", for_each="shelf.papers", min_success=1.5)
     bad("min_success=1 is for a task that is done for each of a list", min_success=1)
-    bad("concurrency=0 is below 1", for_each="shelf.papers", concurrency=0)
+    bad("concurrency=0 is not a whole number, 1 at least", for_each="shelf.papers", concurrency=0)
     bad("is neither a task nor a name", for_each=[1, 2])
     bad("takes 'item', which is neither", needs=["shelf"])
 

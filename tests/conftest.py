@@ -130,6 +130,16 @@ def rescued(tmp_path_factory: pytest.TempPathFactory) -> list[Event]:
         return list(journal.events(paused.run_id))
 
 
+@pytest.fixture(scope="session")
+def ventured(tmp_path_factory: pytest.TempPathFactory) -> list[Event]:
+    """The events of a run of the venture crew."""
+    with SqliteJournal(tmp_path_factory.mktemp("venture") / "journal.db") as journal:
+        crew = _beside("venture").crew()
+        result = asyncio.run(crew.run({}, Options(journal=journal, environ={}, target="venture.py")))
+        assert result.status == "completed", result.why
+        return list(journal.events(result.run_id))
+
+
 @pytest.fixture
 def events(launched: tuple[SqliteJournal, str]) -> list[Event]:
     journal, run = launched

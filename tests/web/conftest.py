@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ FLAGS = [
 
 
 @pytest.fixture(scope="module")
-def browser(launched: object, rescued: object) -> Iterator[Any]:
+def browser(launched: object, rescued: object, ventured: object) -> Iterator[Any]:
     """Debian's chromium, driven by Playwright.
 
     While it is open an event loop runs in this thread, so it is closed before other modules' tests, and opened after
@@ -41,6 +42,9 @@ def browser(launched: object, rescued: object) -> Iterator[Any]:
         browser.close()
 
 
+AXE = (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+
+
 @dataclass
 class Watched:
     """A page, and all that it did besides showing something."""
@@ -48,6 +52,16 @@ class Watched:
     page: Any
     requests: list[str] = field(default_factory=list[str])
     complaints: list[str] = field(default_factory=list[str])
+
+    def violations(self) -> list[str]:
+        """Return what axe has against the page as it is shown."""
+        self.page.evaluate(f"{AXE};0")
+        found = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        return [
+            f"{violation['id']}: {node['html'][:200]} {node['failureSummary']}"
+            for violation in found["violations"]
+            for node in violation["nodes"]
+        ]
 
     def text(self, selector: str) -> str:
         return self.page.locator(selector).first.inner_text()

@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import resources
-from typing import Any
-
 import pytest
 
 pytestmark = pytest.mark.slow
 
-AXE = (resources.files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
-
-
-def complaints(page: Any) -> list[str]:
-    """Return what axe has against the page as it is shown."""
-    page.evaluate(f"{AXE};0")
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    return [
-        f"{violation['id']}: {node['html'][:200]} {node['failureSummary']}"
-        for violation in found["violations"]
-        for node in violation["nodes"]
-    ]
-
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
-def test_whoever_hears_the_page_or_sees_little_can_use_it(open_run, events, rescued, width, scheme):
+def test_whoever_hears_the_page_or_sees_little_can_use_it(open_run, events, rescued, ventured, width, scheme):
     for run, place in (
         (events, ""),
         (events, "#/release/1/tool:0/ask"),
@@ -32,9 +16,10 @@ def test_whoever_hears_the_page_or_sees_little_can_use_it(open_run, events, resc
         (events, "#events"),
         (rescued, "#/rates/3"),
         (rescued, "#/rates/6/summary"),
+        (ventured, "#/debate/3"),
     ):
         seen = open_run(run, place, width=width, scheme=scheme)
-        assert complaints(seen.page) == [], place
+        assert seen.violations() == [], place
 
 
 def test_a_row_says_all_that_its_columns_show(open_run, events):

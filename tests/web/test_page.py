@@ -220,6 +220,41 @@ def test_what_a_run_went_through_is_told_and_nothing_of_it_raw(open_run, rescued
     assert seen.complaints == []
 
 
+def test_plans_conversations_maps_and_what_was_taken_back_are_told(open_run, ventured):
+    seen = open_run(ventured, "#/notice/plan:2/proposal", height=2400)
+    rows = [" ".join(row.split()) for row in seen.page.locator(".c-name").all_inner_texts()]
+    told = " | ".join(rows)
+    for row in (
+        "plan 2 tasks",
+        "given up latin failed",
+        "plan 1 task",
+        "Optimist round 1",
+        "Pessimist round 2",
+    ):
+        assert row in told
+    for row in (
+        "3 ends The 2 rounds of the conversation are used up.",
+        "rated 3 items",
+        "cancel undoes book",
+    ):
+        assert row in told
+    plan = seen.text('[data-path="notice/plan:2/proposal"]')
+    assert "1 task by Chief; kept: find" in plan
+    assert "Writer after find" in plan
+    seen.page.evaluate("location.hash = '#/debate/3'")
+    assert "The 2 rounds of the conversation are used up." in seen.text('[data-path="debate/3"]')
+    seen.page.evaluate("location.hash = '#/rated[1]/1/tool:0'")
+    assert "<b>rust</b> cannot be rated" in seen.text('[data-path="rated[1]/1/tool:0"]')
+    seen.page.evaluate("location.hash = '#/fair/undo'")
+    undone = seen.text('[data-path="fair/undo"]')
+    assert "Nothing undoes announce()." in undone
+    seen.page.locator("#tab-messages").click()
+    thread = seen.text('.thread:has-text("slogan")')
+    assert "check → Sloganist failure, round 2" in " ".join(thread.split())
+    assert "Eight words at most." in thread
+    assert (seen.complaints, seen.page.locator(".unknown code").count()) == ([], 0)
+
+
 def test_the_keyboard_alone_reaches_everything(open_run, events):
     seen = open_run(events)
     page = seen.page

@@ -220,6 +220,7 @@ def test_the_list_of_runs_is_sorted_filtered_and_leads_to_a_run(server, journal,
     page = seen.page
     page.locator("tbody tr").nth(3).wait_for()
     assert page.locator(".trend").count() == 1
+    assert seen.violations() == []
     page.get_by_label("Only this status").select_option("failed")
     assert page.locator(".c-run a").all_inner_texts() == ["r-1"]
     page.get_by_label("Only this status").select_option("")

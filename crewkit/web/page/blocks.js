@@ -74,13 +74,15 @@ function fallbackBlock(run, node) {
 }
 
 function stepBlock(run, node) {
-  const { name, icon: sign } = told(run, node);
-  return el("div", {}, heading(run, node, sign, name), run.own(node).map((event) => verdict(event) || ""), others(run, node));
+  const { name, aside, icon: sign } = told(run, node);
+  return el("div", {}, heading(run, node, sign, [name, sign === "agent" ? el("span", { class: "of" }, ` ${aside}`) : ""]), run.own(node).map((event) => verdict(event) || ""), others(run, node));
 }
 
 // Turns
 
 function turnBlock(run, node) {
+  const closed = run.data(node, "round.closed");
+  if (closed.why) return el("div", {}, heading(run, node, "turn", `Round ${told(run, node).name}`), el("p", { class: "retry" }, oneLine(closed.why, 600)));
   const step = run.child(node, "model");
   const started = step && run.newest(step, "model.started");
   const answered = step && run.newest(step, "model.finished");

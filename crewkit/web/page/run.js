@@ -166,8 +166,10 @@ function told(run, node) {
     }
     case "iteration":
       return { icon: "iteration", name: node.title, aside: run.data(node, "iteration.started").reason || "" };
-    case "turn":
-      return { icon: "turn", name: segment, ...decided(run, node) };
+    case "turn": {
+      const { why } = run.data(node, "round.closed");
+      return { icon: "turn", name: segment, ...(why ? { verb: "ends", aside: why } : decided(run, node)) };
+    }
     case "model":
       return { icon: "model", name: "model", aside: node.status === "completed" ? "tried again" : node.title };
     case "tool": {
@@ -214,9 +216,14 @@ function toldOfStep(run, node, segment) {
   const undone = run.data(node, "undo.started");
   if (undone.tool) return { icon: "iteration", name: undone.tool, aside: `undoes ${undone.of || "it"}` };
   if (undone.calls) return { icon: "iteration", name: "undone", aside: count(undone.calls.length, "effect") };
+  const planned = run.data(node, "plan.proposed");
+  if (planned.tasks) return { icon: "task", name: "plan", aside: count(planned.tasks.length, "task") };
+  const { failed } = run.data(node, "plan.failed");
+  if (failed) return { icon: "task", name: "given up", aside: `${Object.keys(failed).join(", ")} failed` };
   if (segment === "episode") return { icon: "memory", name: "remembered", aside: "what became of the task" };
   const up = run.nodes.get(node.up);
   if (up?.kind === "tool") return { icon: "agent", name: node.title, aside: "answers" };
+  if (up?.kind === "turn" && !run.child(up, "model")) return { icon: "agent", name: node.title, aside: `round ${up.path.slice(up.path.lastIndexOf("/") + 1)}` };
   return { icon: "task", name: node.title, aside: "" };
 }
 

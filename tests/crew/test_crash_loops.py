@@ -145,4 +145,4 @@ async def test_a_crash_at_any_write_of_a_loop_changes_nothing_and_repeats_nothin
             assert len(world.asked) == len(whole) - len(answered), after
             checked = [e.path for e in held if e.type == "condition.checked" and "polished" in e.path]
             assert len(world.checked) == 4 - len(checked), after
-    assert len(tried) > 20
+    assert len(tried) > 10, "how many events go into one write, and so how many states there are, is chance"

@@ -145,7 +145,7 @@ async def test_one_circuit_within_another_that_refuses_is_no_failure_of_the_oute
 
 @pytest.mark.parametrize("field", ["failures", "window", "pause"])
 def test_a_breaker_without_sense_is_refused(field: str):
-    with pytest.raises(DefinitionError, match=f"Breaker\\({field}=0\\): give a number above 0"):
+    with pytest.raises(DefinitionError, match=f"Breaker: {field}=0 is not a number above 0"):
         Breaker(**{field: 0})
 
 

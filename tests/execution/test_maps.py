@@ -421,4 +421,4 @@ async def test_a_crash_at_any_write_of_a_map_changes_nothing_and_repeats_nothing
         done = {e.path for e in held if e.type == "tool.finished" and "failed" not in e.data}
         assert not done & set(second.called), after
         assert not set(first.sent) & set(second.sent), after
-    assert len(tried) > 12
+    assert len(tried) > 6, "how many events go into one write, and so how many states there are, is chance"

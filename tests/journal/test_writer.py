@@ -90,10 +90,8 @@ def test_a_group_has_a_largest_size(notebook, writer):
 
 def test_a_put_never_waits_for_the_disk(notebook, writer):
     notebook.gate.clear()
-    begun = time.perf_counter()
     for n in range(1000):
-        writer.put(write(n))
-    assert time.perf_counter() - begun < 0.5
+        writer.put(write(n))  # would never come back if it waited
     assert notebook.groups == []
 
 

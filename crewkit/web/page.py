@@ -20,6 +20,7 @@ _SCRIPTS = (
     "blocks.js",
     "calls.js",
     "happened.js",
+    "graph.js",
     "overview.js",
     "panels.js",
     "transcript.js",

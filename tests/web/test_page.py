@@ -159,6 +159,26 @@ def test_a_run_is_there_at_a_glance_and_nothing_leaves_the_page(open_run, events
     assert seen.complaints == []
 
 
+CROSSED = """() => [...document.querySelectorAll(".graph .arrow")].map((arrow) => {
+  const boxes = [...document.querySelectorAll(".graph .box")].map((box) => box.transform.baseVal[0].matrix);
+  const points = Array.from({ length: 200 }, (_, i) => arrow.getPointAtLength(i / 200 * arrow.getTotalLength()));
+  const inside = (x, y) => x > 1 && x < 141 && y > 1 && y < 39;
+  return points.filter(({ x, y }) => boxes.some(({ e, f }) => inside(x - e, y - f))).length;
+})"""
+"""For each arrow, how many of 200 points of it lie in a box."""
+
+
+def test_no_arrow_of_the_graph_leads_through_a_box(open_run):
+    needs = {"a": [], "b": ["a"], "c": ["b"], "d": ["a", "c"], "e": ["a", "b", "d"], "f": ["b", "c", "e"]}
+    tasks = [
+        {"name": name, "needs": needed, "agent": "", "kind": "function"} for name, needed in needs.items()
+    ]
+    at = "2026-01-01T00:00:00.000000Z"
+    events = [Event("r-1", 1, "run.started", at, 0, "s", data={"crew": "steps", "tasks": tasks})]
+    events += [Event("r-1", i, "task.started", at, 0, "s", path=name) for i, name in enumerate(needs, 2)]
+    assert open_run(events).page.evaluate(CROSSED) == [0] * sum(map(len, needs.values()))
+
+
 def test_a_link_leads_to_its_step_and_the_address_follows_the_eye(open_run, events):
     seen = open_run(events, "#/risks/1")
     card = seen.page.locator('[data-path="risks/1"] .decision')

@@ -9,6 +9,7 @@ from typing import Any
 from crewkit.agents.desk import Desk
 from crewkit.agents.output import WrongAnswer
 from crewkit.agents.receipts import wants_receipts
+from crewkit.core.text import sentence
 from crewkit.core.verdict import Ask
 from crewkit.errors import Denied
 from crewkit.journal.ask import Decision, Question, ask, seconds
@@ -67,7 +68,7 @@ async def _past_guardrails(desk: Desk, value: Any, data: Any) -> str:
     if seen.final:
         raise Denied(f"The guardrail '{seen.by}' refused the answer of {desk.agent.role}: {seen.objection}")
     return (
-        f"Your answer was not accepted: {_sentence(seen.objection)} Answer again, whole."
+        f"Your answer was not accepted: {sentence(seen.objection)} Answer again, whole."
         if seen.objection
         else ""
     )
@@ -82,8 +83,3 @@ async def _review(desk: Desk, data: Any, wish: Ask, path: str) -> Decision:
     task, role, about = desk.task, desk.agent.role, {"output": data}
     question = Question(path, "output", wish.question, task, role, about, expires=seconds(wish))
     return await ask(desk.run, question)
-
-
-def _sentence(said: str) -> str:
-    """Close what somebody said as a sentence: another one follows."""
-    return said if said.rstrip().endswith((".", "!", "?", ":", "…")) else f"{said.rstrip()}."

@@ -32,6 +32,12 @@ def safe(text: str) -> str:
     return text.replace("\r\n", "\n").translate(_TABLE)
 
 
+def sentence(text: str) -> str:
+    """Close what was said as a sentence, where it is not one yet: another one follows."""
+    said = text.rstrip()
+    return text if said.endswith((".", "!", "?", ":", "…")) else f"{said}."
+
+
 def compact(value: object) -> str:
     """Write JSON data for people: a text as it is, anything else as JSON on one line."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -16,7 +16,7 @@ from crewkit.core.events import Event
 from crewkit.core.guardrails import NONE, Guardrail, Guardrails, as_guardrails
 from crewkit.core.limits import Limits
 from crewkit.crew.task import Task
-from crewkit.errors import expect
+from crewkit.errors import InputError, expect
 from crewkit.models.route import ModelSpec, Route, check_model, check_routes
 from crewkit.notify.base import Notifier
 from crewkit.notify.places import check_places
@@ -147,8 +147,12 @@ class Crew:
     kickoff = run
 
     def run_sync(self, inputs: Mapping[str, Any] | None = None, options: Options | None = None) -> Result:
-        """Run the crew from code that is not async; see `run`."""
-        return asyncio.run(self.run(inputs, options))
+        """Run the crew from code that is not async; see `run`.
+
+        Raises:
+            InputError: Also where an event loop runs already, as in a notebook: `await` the crew's `run` there.
+        """
+        return _waited(self.run, inputs, options)
 
     def stream(
         self, inputs: Mapping[str, Any] | None = None, options: Options | None = None
@@ -177,6 +181,10 @@ class Crew:
         from crewkit.runs.run import resume
 
         return await resume(self, run, options)
+
+    def resume_sync(self, run: str, options: Options | None = None) -> Result:
+        """Carry a run on from code that is not async; see `resume` and `run_sync`."""
+        return _waited(self.resume, run, options)
 
     async def undo(self, run: str, by: str = "Somebody", options: Options | None = None) -> Result:
         """Give a run up for good, and undo what it did: the last effect first, as far as tools say how.
@@ -224,3 +232,16 @@ class Crew:
         from crewkit.runs.fork import fork
 
         return await fork(self, run, at, inputs, edit, options)
+
+
+def _waited(call: Callable[..., Coroutine[Any, Any, Result]], *arguments: Any) -> Result:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    else:
+        name = call.__name__
+        raise InputError(
+            f"{name}_sync: an event loop runs here already, as in a notebook. Write: await crew.{name}(…)."
+        )
+    return asyncio.run(call(*arguments))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from crewkit.coordinator.schedule import Outcome
 from crewkit.core.label import UNKNOWN
+from crewkit.core.text import sentence
 from crewkit.execution.undo import TYPES, Effect, Undone, can_undo, effects, give_back
 from crewkit.tools.tool import ToolContext
 
@@ -26,7 +27,11 @@ async def take_back(walk: Walk, path: str, outcome: Outcome) -> Outcome:
         Waiting: A person has to decide first.
     """
     undone = await _undo(walk, path, {"scope": "task", "why": outcome.why}, f"{path}/undo", path)
-    return outcome if undone is None else replace(outcome, why=f"{outcome.why} {undone.said()}", over=True)
+    return (
+        outcome
+        if undone is None
+        else replace(outcome, why=f"{sentence(outcome.why)} {undone.said()}", over=True)
+    )
 
 
 async def undo_run(walk: Walk, status: str, why: str) -> Undone | None:

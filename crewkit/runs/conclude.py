@@ -8,6 +8,7 @@ from typing import Any
 
 from crewkit.agents.output import WrongAnswer
 from crewkit.coordinator.schedule import Outcome
+from crewkit.core.text import sentence
 from crewkit.crew.crew import Crew
 from crewkit.crew.result import Report, Result, Status
 from crewkit.errors import Denied, LimitExceeded, ReplayError
@@ -119,24 +120,20 @@ def _status(
     if session.cancelled:
         return "cancelled", f"{session.cancelled} {kept}"
     if refused:
-        return "denied", f"{_sentence(str(refused))} {kept}"
+        return "denied", f"{sentence(str(refused))} {kept}"
     limit = _limit(outcomes, session)
     if limit and limit is session.limit:
-        return "limit", f"A limit was reached: {_sentence(str(limit))} {kept}"
+        return "limit", f"A limit was reached: {sentence(str(limit))} {kept}"
     waits = dict.fromkeys(outcome.why for outcome in outcomes.values() if outcome.status == "waiting")
     if waits:
         return "paused", f"{' '.join(waits)} {kept}"
     if limit:
-        return "limit", f"A limit was reached: {_sentence(str(limit))} {kept}"
+        return "limit", f"A limit was reached: {sentence(str(limit))} {kept}"
     if fatal:
         name, outcome = fatal[0]
         status: Status = "denied" if isinstance(outcome.error, Denied) else "failed"
-        return status, f"Task '{name}' failed: {_sentence(outcome.why)} {kept}"
+        return status, f"Task '{name}' failed: {sentence(outcome.why)} {kept}"
     return "completed", kept
-
-
-def _sentence(text: str) -> str:
-    return text if text.rstrip().endswith((".", "!", "?", "…")) else f"{text.rstrip()}."
 
 
 def recalled(crew: Crew, run: str, finished: Mapping[str, Data], ended: Data) -> Result:

@@ -52,6 +52,21 @@ def test_run_sync_runs_from_code_that_is_not_async(make_options):
     assert (result.ok, result.output, bool(result.run_id)) == (True, "one", True)
 
 
+def test_resume_sync_carries_a_run_on(make_options):
+    first = Crew([Task("t", do=broken)]).run_sync({}, make_options())
+    again = Crew([Task("t", do=one)]).resume_sync(first.run_id, make_options(changed="rerun"))
+    assert (first.status, again.output) == ("failed", "one")
+
+
+@pytest.mark.parametrize(("name", "arguments"), [("run", ()), ("resume", ("@last",))])
+async def test_where_an_event_loop_runs_already_the_way_out_is_said(
+    make_options, name: str, arguments: tuple
+):
+    crew = Crew([Task("t", do=one)])
+    with pytest.raises(InputError, match=rf"as in a notebook\. Write: await crew\.{name}\("):
+        getattr(crew, f"{name}_sync")(*arguments, options=make_options())
+
+
 async def test_kickoff_is_run(make_options):
     assert Crew.kickoff is Crew.run
     assert (await Crew([Task("t", do=one)]).kickoff({}, make_options())).output == "one"

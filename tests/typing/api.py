@@ -79,6 +79,7 @@ async def use() -> None:
     assert_type(result.output, Any)
     assert_type(result.ok, bool)
     assert_type(crew.run_sync(), Result)
+    assert_type(crew.resume_sync("@last"), Result)
     assert_type(await crew.kickoff({}), Result)
     assert_type(await crew.resume("@last"), Result)
     assert_type(crew.stream(), AsyncIterator[Event])

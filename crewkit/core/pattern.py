@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 SECONDS = 1.0
 """For one match. A pattern that somebody else wrote may take for ever on a text that a model wrote."""
 
+_BRACED = re.compile(r"\\u\{0*([0-9A-Fa-f]{1,6})\}")
 _CLASSES = {"d": "0-9", "w": "A-Za-z0-9_"}
 
 
@@ -42,7 +44,10 @@ def _translated(pattern: str) -> Iterator[str]:
     at, within = 0, False
     while at < len(pattern):
         character, following = pattern[at], pattern[at + 1 : at + 2]
-        if character == "\\" and following:
+        if braced := _BRACED.match(pattern, at):
+            yield f"\\U{int(braced[1], 16):08x}"
+            at = braced.end()
+        elif character == "\\" and following:
             yield _escaped(following, within=within)
             at += 2
             if within and following.lower() in "dws" and pattern[at : at + 1] == "-":

@@ -24,16 +24,25 @@ _TYPES = {
     "decimal": "number",
     "bool": "boolean",
     "none": "null",
-    **dict.fromkeys(("arraylist", "sequence", "vector"), "array"),
+    **dict.fromkeys(("arraylist", "sequence", "vector", "iterable", "frozenset"), "array"),
+    **dict.fromkeys(("queue", "deque", "stack", "linkedlist", "collection"), "array"),
     **dict.fromkeys(("hashmap", "hashtable", "dictionary", "mapping", "struct", "json"), "object"),
-    **dict.fromkeys(("bigint", "short", "byte", "int32", "int64"), "integer"),
     **dict.fromkeys(
-        ("date", "datetime", "time", "timestamp", "uuid", "email", "uri", "url", "path", "file"), "string"
+        ("bigint", "biginteger", "short", "byte", "int32", "int64", "uint32", "uint64"), "integer"
     ),
+    **dict.fromkeys(("float32", "float64", "bigdecimal"), "number"),
+    **dict.fromkeys(
+        ("date", "datetime", "time", "timestamp", "uuid", "email", "uri", "url", "path", "file", "bytes"),
+        "string",
+    ),
+    **dict.fromkeys(("nonetype", "nil", "undefined"), "null"),
 }
 _OF = re.compile(r"(?P<outer>[a-z]+)\s*[\[<(]\s*(?P<inner>.+?)\s*[\])>]")
 _KNOWN = ("object", "array", "string", "integer", "number", "boolean", "null")
 _ANY = ("any", "")
+_COUNTS = ("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties")
+_BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
+_NUMERAL = re.compile(r"-?\d{1,300}(?:\.\d{1,300})?", re.ASCII)
 _MAY_BE_NULL = ("const", "default", "example")
 _SAID_ELSEWHERE = ("const", "$ref", "allOf", "anyOf", "oneOf")
 """Words that no type beside them widens: what is nullable there is that, or null."""
@@ -46,7 +55,7 @@ _SEVERAL = ("allOf", "anyOf", "oneOf", "prefixItems", "items")
 _NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 _OPEN = (
     *("additionalProperties", "unevaluatedProperties", "patternProperties", "propertyNames"),
-    *("allOf", "anyOf", "oneOf", "$ref", "$dynamicRef", "if", "not", "dependentSchemas"),
+    *("allOf", "anyOf", "oneOf", "$ref", "$dynamicRef", "if", "not", "dependentSchemas", "extends"),
 )
 
 
@@ -54,16 +63,18 @@ def standard(parameters: Data) -> Data:
     """Return a foreign schema of a tool's parameters in the form of JSON Schema 2020-12.
 
     A schema that names its own draft, and is one of it, keeps that draft's words. In any other, what Draft 3 to 7 wrote
-    otherwise is written anew; `nullable`, and the names of types of Python and of providers, are read in either case. A
-    call gives no argument that is not declared: where arguments are declared and nothing says that there may be
-    others, the schema is closed, at the top.
+    otherwise is written anew, and what is often written wrongly is read as it is meant (numbers in quotes, a misplaced
+    `required`); `nullable`, and the names of types of Python and of providers, are read in either case. A call
+    gives no argument that is not declared: where arguments are declared and nothing says that there may be others, the
+    schema is closed, at the top. An empty schema says nothing of the arguments.
     """
     legacy = "$schema" not in parameters or not _is_of_its_draft(parameters)
     schema = _schema(parameters, legacy=legacy)
     if legacy:
         schema.pop("$schema", None)
-    if any(word in schema for word in ("properties", "required", *_OPEN)):
-        schema.setdefault("type", "object")
+    kinds = schema.setdefault("type", "object")
+    if isinstance(kinds, list) and "object" in kinds:
+        schema["type"] = "object"  # arguments are nothing else
     if "properties" in schema and not any(word in schema for word in _OPEN):
         schema["additionalProperties"] = False
     return schema
@@ -119,6 +130,10 @@ def _within(schema: Data, change: Callable[[Data], Data]) -> Data:
     for word in _ONE:
         if isinstance(inner := schema.get(word), dict):
             schema[word] = _each(inner, change)
+    shared = schema.get("components")  # of OpenAPI
+    if isinstance(shared, dict) and isinstance(inner := cast("Data", shared).get("schemas"), dict):
+        schemas = {name: _each(each, change) for name, each in cast("Data", inner).items()}
+        schema["components"] = {**shared, "schemas": schemas}
     return schema
 
 
@@ -159,8 +174,14 @@ def _types(kind: Any, schema: Data) -> list[Any]:
     if not isinstance(kind, str):
         return [kind]
     lower = kind.strip().lower()
-    if lower in _KNOWN or lower in _TYPES or lower in _ANY:
-        return ["" if lower in _ANY else _TYPES.get(lower, lower)]
+    plain = lower.rpartition(".")[2]  # datetime.date, java.lang.String
+    if plain in _KNOWN or plain in _TYPES or lower in _ANY:
+        return ["" if lower in _ANY else _TYPES.get(plain, plain)]
+    if lower == "enum" and "enum" in schema:
+        return [""]
+    if lower.endswith("[]"):
+        schema.setdefault("items", {"type": lower[:-2]})
+        return ["array"]
     if found := _OF.fullmatch(lower):
         outer, inner = found["outer"], found["inner"]
         if outer in ("optional", "union"):
@@ -169,13 +190,16 @@ def _types(kind: Any, schema: Data) -> list[Any]:
         if _TYPES.get(outer, outer) == "array" and "," not in inner:
             schema.setdefault("items", {"type": inner})
         return [_TYPES.get(outer, outer)]
-    if "|" in lower:
-        return [name for each in lower.split("|") for name in _types(each, schema)]
+    if "|" in lower or " or " in lower:
+        return [name for each in re.split(r"\||\bor\b", lower) for name in _types(each, schema)]
     return [kind]
 
 
 def _modern(schema: Data) -> Data:
-    """Write anew what older drafts wrote otherwise."""
+    """Write anew what older drafts wrote otherwise, and what is written wrongly as it is meant."""
+    for word in (*_COUNTS, *_BOUNDS):
+        if isinstance(number := schema.get(word), str) and _NUMERAL.fullmatch(number):
+            schema[word] = float(number) if "." in number else int(number)
     for bound, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
         if isinstance(schema.get(exclusive), bool) and schema.pop(exclusive) and bound in schema:
             schema[exclusive] = schema.pop(bound)
@@ -184,9 +208,14 @@ def _modern(schema: Data) -> Data:
         schema |= {"prefixItems": parts} if parts else {}
         if "additionalItems" in schema:
             schema["items"] = schema.pop("additionalItems")
+    if _flag(schema.get("required")) is not None:
+        del schema["required"]  # said of arguments as a whole, or of items, it means nothing
     properties = schema.get("properties")
     if isinstance(properties, dict):
         _required(schema, cast("Data", properties))
+    needed = _names(schema.get("required"))
+    if needed and all(isinstance(name, str) for name in needed):
+        schema["required"] = list(dict.fromkeys(needed))
     for name, needs in cast("Data", schema.pop("dependencies", {})).items():
         word = "dependentRequired" if isinstance(needs, list) else "dependentSchemas"
         schema[word] = {**schema.get(word, {}), name: needs}
@@ -194,19 +223,35 @@ def _modern(schema: Data) -> Data:
 
 
 def _required(schema: Data, properties: Data) -> None:
-    """Read `"required": true` of a property as its object's."""
-    named = [
-        name
-        for name, each in properties.items()
-        if isinstance(each, dict) and cast("Data", each).get("required") is True
-    ]
-    schema["properties"] = {
-        name: {word: value for word, value in cast("Data", each).items() if word != "required"}
-        if isinstance(each, dict) and isinstance(cast("Data", each).get("required"), bool)
-        else each
-        for name, each in properties.items()
-    }
+    """Read `"required": true` of a property, and a list of names among the properties, as their object's."""
+    misplaced = properties.get("required")
+    if isinstance(misplaced, list):
+        properties = {name: each for name, each in properties.items() if name != "required"}
+    read = {name: _property(each) for name, each in properties.items()}
+    schema["properties"] = {name: each for name, (each, _) in read.items()}
+    named = [*_names(misplaced), *(name for name, (_, needed) in read.items() if needed)]
     if named:
-        held = schema.get("required")
-        listed = cast("list[str]", held) if isinstance(held, list) else []
-        schema["required"] = [*listed, *(name for name in named if name not in listed)]
+        schema["required"] = [*_names(schema.get("required")), *named]
+
+
+def _property(given: Any) -> tuple[Any, bool]:
+    """Return a property's schema, and whether it says of itself that it is required."""
+    if isinstance(given, str) and given.strip().lower() in (*_KNOWN, *_TYPES):
+        return {"type": given}, False
+    if not isinstance(given, dict):
+        return given, False
+    schema = cast("Data", given)
+    needed = _flag(schema.get("required"))
+    if needed is None:
+        return schema, False
+    return {word: value for word, value in schema.items() if word != "required"}, needed
+
+
+def _flag(given: Any) -> bool | None:
+    """Read yes or no; `None` where it is neither."""
+    words = {"true": True, "yes": True, "false": False, "no": False}
+    return given if isinstance(given, bool) else words.get(given.lower()) if isinstance(given, str) else None
+
+
+def _names(given: Any) -> list[Any]:
+    return cast("list[Any]", given) if isinstance(given, list) else []

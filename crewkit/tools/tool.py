@@ -43,6 +43,8 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
+_FOREIGN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+"""As the Model Context Protocol has it. Most providers' models cannot call by all of these."""
 
 
 class Recall(Protocol):
@@ -164,11 +166,8 @@ class Tool:
     idempotent: where a process died in the middle, it is called again."""
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise DefinitionError(
-                f"Tool '{self.name}' has a name that models cannot call. "
-                "Begin with a letter or '_', go on with letters, digits, '_' and '-', 64 characters at most."
-            )
+        if not _FOREIGN_NAME.fullmatch(self.name):
+            raise _unfit(self.name)
         if not self.description.strip():
             raise DefinitionError(f"Tool '{self.name}' has no description. Say what it does, for the model.")
         if not self.effects or not set(self.effects) <= set(get_args(Effect)):
@@ -337,7 +336,8 @@ def tool_from_schema(
     """Make a tool of a callable and a foreign JSON Schema; its arguments arrive by name, as JSON data.
 
     Schemas of any draft, of OpenAPI and of providers are read: see `crewkit.tools.foreign`. `effects`, `timeout`,
-    `retries` … are those of `Tool`.
+    `retries` … are those of `Tool`. The name may have dots, as names of the Model Context Protocol do; an agent's tools
+    need names that models can call.
 
     Raises:
         DefinitionError: `parameters` is not a JSON Schema of type `object`, or a value is out of range.
@@ -383,10 +383,19 @@ def as_tools(tools: Sequence[Tool], where: str) -> tuple[Tool, ...]:
         if not isinstance(tool, Tool):  # pyright: ignore[reportUnnecessaryIsInstance]
             what = getattr(tool, "__name__", repr(tool))
             raise DefinitionError(f"{where}: {what} is not a tool. Decorate the function with @tool.")
+        if not _NAME.fullmatch(tool.name):
+            raise _unfit(tool.name)
         if tool.name in names:
             raise DefinitionError(f"{where} has two tools named '{tool.name}'. Rename one: @tool(name=…).")
         names.add(tool.name)
     return tuple(tools)
+
+
+def _unfit(name: str) -> DefinitionError:
+    return DefinitionError(
+        f"Tool '{name}' has a name that models cannot call. "
+        "Begin with a letter or '_', go on with letters, digits, '_' and '-', 64 characters at most."
+    )
 
 
 def _names_of_caller() -> dict[str, Any]:
@@ -401,6 +410,8 @@ def _label(function: Callable[..., Any], name: str | None) -> str:
     label = name or getattr(function, "__name__", type(function).__name__)
     if label == "<lambda>":
         raise DefinitionError("A tool is made of a lambda without a name. Write a `def` with a docstring.")
+    if not _NAME.fullmatch(label):
+        raise _unfit(label)
     return label
 
 

@@ -145,6 +145,51 @@ CASES: dict[str, tuple[Any, list[Any], list[Any]]] = {
         [{"a": {"type": "dict"}}],
         [{"a": {"type": "object"}}],
     ),
+    "nothing at all": ({}, [{}, {"x": 1}], []),
+    "an object, or nothing": ({"type": ["object", "null"], "properties": {"a": {}}}, [{"a": 1}, {}], [{"b": 1}]),
+    "OpenAPI's components": (
+        {
+            **prop(**{"$ref": "#/components/schemas/A"}),
+            "components": {"schemas": {"A": prop(type="number", minimum=0, exclusiveMinimum=True, nullable=True)}},
+        },
+        [{"a": {"a": 1}}, {"a": {"a": None}}],
+        [{"a": {"a": 0}}, {"a": {"a": "x"}}],
+    ),
+    "numbers in quotes": (
+        prop(type="ARRAY", items={"type": "NUMBER", "minimum": "0.5"}, minItems="1"),
+        [{"a": [1]}],
+        [{"a": []}, {"a": [0]}, {"a": "1"}],
+    ),
+    "required, as a word": (
+        {"properties": {"a": {"type": "string", "required": "true"}, "b": {"required": "false"}}, "required": True},
+        [{"a": "x"}],
+        [{}, {"b": 1}],
+    ),
+    "required, among the properties": (
+        {"properties": {"a": {"type": "string"}, "required": ["a", "a"]}},
+        [{"a": "x"}],
+        [{}, {"a": "x", "required": []}],
+    ),
+    "required twice": ({**prop(type="string"), "required": ["a", "a"]}, [{"a": "x"}], [{}]),
+    "a type in the place of a schema": ({"properties": {"a": "string", "b": "int"}}, [{"a": "x", "b": 1}], [{"a": 1}]),
+    "texts, as in TypeScript": (prop(type="string[]"), [{"a": ["x"]}], [{"a": [1]}, {"a": "x"}]),
+    "one or another, in words": (prop(type="string or integer"), [{"a": 1}, {"a": "x"}], [{"a": 1.5}]),
+    "types with their modules": (
+        {"properties": {"a": {"type": "datetime.date"}, "b": {"type": "java.lang.Double"}}},
+        [{"a": "2024-05-15", "b": 1.5}],
+        [{"a": 1}, {"b": "x"}],
+    ),
+    "an enum as a type": (prop(type="enum", enum=["x", 1]), [{"a": "x"}, {"a": 1}], [{"a": "y"}]),
+    "a wide character": (prop(type="string", pattern=r"^[\u{1F600}-\u{1F64F}]$"), [{"a": "\U0001f600"}], [{"a": "x"}]),
+    "Draft 3": (
+        {
+            "$schema": "http://json-schema.org/draft-03/schema#",
+            "extends": {"properties": {"z": {"type": "integer", "required": True}}},
+            **prop(type="integer", divisibleBy=5),
+        },
+        [{"a": 5, "z": 1}],
+        [{"a": 6, "z": 1}, {"a": 5}, {"z": "x"}],
+    ),
     "an unknown format": (prop(type="string", format="card-number"), [{"a": "x"}], [{"a": 1}]),
 }  # fmt: skip
 
@@ -165,13 +210,14 @@ def test_good_arguments_are_taken_and_others_refused(case: tuple[Any, list[Any],
 @pytest.mark.parametrize(
     "schema",
     [
-        {},
         {"type": "array"},
         {"type": "string"},
         {"type": "nonsense"},
         {"properties": []},
         {"properties": {"a": {"type": "string", "pattern": "("}}},
         {"properties": {"a": {"minimum": "x"}}},
+        {"properties": {"a": {"type": "string", "pattern": r"\u{110000}"}}},
+        {"properties": {"a": "the user's name"}},
         {"required": "a"},
     ],
 )

@@ -15,6 +15,7 @@ from inline_snapshot import snapshot
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
+from crewkit import Agent, Allow, Scope, check_call
 from crewkit.core.guardrails import Guardrails
 from crewkit.errors import DefinitionError
 from crewkit.tools.arguments import convert_arguments, parse_arguments
@@ -503,6 +504,16 @@ def test_a_name_may_have_a_dash():
     assert tool(fine, name="send-mail").name == "send-mail"
 
 
+def test_a_foreign_name_may_have_dots_but_not_where_an_agent_has_the_tool():
+    made = tool_from_schema("math.gcd", "Compute.", {}, print, effects="read")
+    assert check_call(Scope("math.gcd"), made, {}) == Allow()
+    with pytest.raises(DefinitionError, match=r"'math\.gcd' has a name that models cannot call"):
+        Agent("Clerk", "Count.", tools=[made])
+    for name in ("", "math gcd", "x\n", "x" * 129, "née"):
+        with pytest.raises(DefinitionError, match="name that models cannot call"):
+            tool_from_schema(name, "Compute.", {}, print)
+
+
 def test_a_foreign_schema_makes_a_tool_that_gets_json_as_it_is():
     schema = {
         "type": "object",
@@ -517,7 +528,6 @@ def test_a_foreign_schema_makes_a_tool_that_gets_json_as_it_is():
     "schema",
     [
         {"type": "array"},
-        {},
         {"type": "object", "properties": 5},
         {"type": "object", "required": "x"},
         {"type": "object", "properties": {"a": {"pattern": "("}}},

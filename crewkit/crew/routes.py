@@ -83,15 +83,20 @@ def written_out(task: Task[Any], by: list[str], tasks: Tasks) -> Task[Any]:
     if task.routes:
         task = _chooser(task)
     if by:
-        chosen = " or ".join(f"{_path(tasks[name])} == {task.name!r}" for name in by)
+        chosen = " or ".join(_chose(tasks[name], task.name, alone=len(by) == 1) for name in by)
         own = f" and ({task.when})" if task.when is not None else ""
         task = replace(task, when=f"({chosen}){own}" if own and len(by) > 1 else f"{chosen}{own}")
     return task
 
 
-def _path(chooser: Task[Any]) -> str:
+def _chose(chooser: Task[Any], route: str, *, alone: bool) -> str:
     name = chooser.name.replace("-", "_")
-    return f"{name}.{FIELD}" if _is_record(_returned(chooser)) else name
+    if not _is_record(_returned(chooser)):
+        return f"{name} == {route!r}"
+    said = f"{name}.{FIELD} == {route!r}"
+    if alone and chooser.on_failure != "continue":
+        return said
+    return f"{name} is not None and {said}" if alone else f"({name} is not None and {said})"
 
 
 def _chooser(task: Task[Any]) -> Task[Any]:

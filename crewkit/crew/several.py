@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from crewkit.agents.agent import Agent
 from crewkit.agents.output import Output
 from crewkit.checks.scope import Scope, granted
-from crewkit.coordinator.graph import Need, names_in
+from crewkit.coordinator.graph import Need
 from crewkit.core.limits import CREW_LIMITS
 from crewkit.crew.bind import bind_parameters, known_names
 from crewkit.crew.conversation import SAID, TEXT, Conversation, name_of, rounds_of
@@ -94,12 +94,12 @@ def resolving(task: Task[Any], resolve: Resolve, joins: tuple[Need, ...], crew: 
     from crewkit.crew.compile import Job
 
     where = f"Task '{task.name}'"
-    needs = tuple(dict.fromkeys(names_in(joins)))
-    resolve.check(where, needs)
+    parties = task.context_names()
+    resolve.check(where, parties)
     output = Output(Any if task.output_type is str else task.output_type, where)
     _ = output.schema
     tools, scope = reach(task, crew)
-    return Job(task, "conflict", joins, needs, None, "", tools, scope, output, {})
+    return Job(task, "conflict", joins, parties, None, "", tools, scope, output, {})
 
 
 def conversing(
@@ -185,9 +185,9 @@ def settled(job: Job, jobs: Mapping[str, Job]) -> Job:
     if isinstance(resolve.about, str):
         if not resolve.about.strip():
             raise DefinitionError(f"{where}: about='' names no field. Leave it out to compare whole results.")
-        steps, outputs = resolve.about.split("."), {name: jobs[name].output for name in job.needs}
-        for name in job.needs:
+        steps, outputs = resolve.about.split("."), {name: jobs[name].output for name in job.context}
+        for name in job.context:
             schemas_at((name, *steps), f"{where}: about={resolve.about!r}", {name: name}, outputs)
-    types = {jobs[name].output.type for name in job.needs}
+    types = {jobs[name].output.type for name in job.context}
     same = len(types) == 1 and job.task.output_type is str and job.output.type is not Resolution
     return replace(job, output=Output(types.pop(), where)) if same else job

@@ -59,7 +59,7 @@ async def by_rule(walk: Walk, job: Job, iteration: Iteration) -> Any:
     async def settle(_content: str) -> tuple[Any, Label]:
         parties = _parties(walk, job, resolve)
         if not parties:
-            raise RunError(f"None of {', '.join(job.needs)} has a result.")
+            raise RunError(f"None of {', '.join(job.context)} has a result.")
         agreed = len({party.vote for party in parties}) == 1
         record = {"chosen": parties[0].task, "rule": "", "why": "All say the same."}
         if not agreed:
@@ -73,14 +73,14 @@ async def by_rule(walk: Walk, job: Job, iteration: Iteration) -> Any:
         chosen = next(party for party in parties if party.task == record["chosen"])
         return _output(job, record, chosen, parties, agreed=agreed), join(p.label for p in parties)
 
-    asked = f"Say which result counts of {', '.join(job.needs)}: by {resolve.says}."
+    asked = f"Say which result counts of {', '.join(job.context)}: by {resolve.says}."
     return await accept(walk, job, iteration, await give(walk, job, iteration, asked, settle))
 
 
 def _parties(walk: Walk, job: Job, resolve: Resolve) -> list[_Party]:
-    """Return the results that there are, in the order of `needs`."""
+    """Return the results that there are, in the order in which the task names them."""
     found: list[_Party] = []
-    for name in job.needs:
+    for name in job.context:
         output = walk.values.data(name)
         if output is not None:
             agent = walk.plan.jobs[name].worker

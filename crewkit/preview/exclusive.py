@@ -70,14 +70,23 @@ def compared(text: str) -> dict[str, Wanted]:
                 value = Wanted(frozenset({right.value}))
             case ast.NotEq() if isinstance(right, ast.Constant):
                 value = Wanted(never=frozenset({right.value}))
-            case ast.In() | ast.NotIn() as kind if isinstance(right, ast.Tuple | ast.List):
-                values = frozenset(each.value for each in right.elts if isinstance(each, ast.Constant))
-                value = Wanted(values) if isinstance(kind, ast.In) else Wanted(never=values)
+            case ast.In() if isinstance(right, ast.Tuple | ast.List) and _are_constants(right.elts):
+                value = Wanted(_constants(right.elts))
+            case ast.NotIn() if isinstance(right, ast.Tuple | ast.List):
+                value = Wanted(never=_constants(right.elts))
             case _:
                 continue
         path = ast.unparse(part.left)
         found[path] = found.get(path, Wanted()) & value
     return found
+
+
+def _are_constants(given: list[ast.expr]) -> bool:
+    return all(isinstance(each, ast.Constant) for each in given)
+
+
+def _constants(given: list[ast.expr]) -> frozenset[Any]:
+    return frozenset(each.value for each in given if isinstance(each, ast.Constant))
 
 
 def _parts(tree: ast.expr) -> Iterator[ast.expr]:

@@ -167,6 +167,31 @@ async def test_two_choosers_may_lead_to_one_task_and_what_is_skipped_chooses_not
     assert set((await crew.run({"mail": "b"}, make_options())).outputs) == {"first", "second", "tax"}
 
 
+@pytest.mark.parametrize(
+    ("on_failure", "other", "states"),
+    [
+        ("skip", True, ("completed", {"tax"}, {"law"})),
+        ("continue", True, ("completed", {"tax"}, {"law"})),
+        ("continue", False, ("completed", set[str](), {"tax", "law"})),
+    ],
+)
+async def test_a_chooser_that_failed_chooses_nothing_whatever_it_would_have_said(
+    make_options, on_failure: Any, other: bool, states: Any
+):
+    def fail() -> Way:
+        raise ValueError("no idea")
+
+    def choose() -> Way:
+        return Way(route="tax", confidence=1)
+
+    broken = Task("broken", do=fail, routes=["tax", "law"], on_failure=on_failure)
+    sound = [Task("sound", do=choose, routes=["tax", "law"])] if other else []
+    routes = [Task(name, do=said(name)) for name in ("tax", "law")]
+    result = await Crew([broken, *sound, *routes]).run({}, make_options())
+    done = set(result.report.completed) - {"sound"}
+    assert (result.status, done, set(result.report.skipped)) == states, result.report
+
+
 async def test_a_choice_is_made_once_over_restarts(make_options, runs):
     picked = itertools.cycle(["tax", "law"])
 

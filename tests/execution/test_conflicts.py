@@ -323,3 +323,27 @@ async def test_alternatives_are_parties_where_they_have_a_result(make_options):
     revenue = Task("revenue", do=Resolve("first"), needs=[any_of(*parties)])
     result = await Crew([*parties, revenue]).run({}, make_options())
     assert result.outputs["revenue"].source == "b"
+
+
+async def test_a_chooser_and_what_a_condition_looks_at_are_no_parties(make_options):
+    def choose() -> str:
+        return "revenue"
+
+    parties = [says("a", 4), says("b", 5)]
+    way = Task("way", do=choose, routes=["revenue", "other"])
+    revenue = Task("revenue", do=Resolve("first", about="amount"), needs=parties)
+    routed = Crew([way, *parties, revenue, says("other", 1)])
+    result = await routed.run({}, make_options())
+    assert result.outputs["revenue"] == Figure(amount=4, source="a")
+
+    wanted = says("wanted", 7)
+    revenue = Task(
+        "revenue",
+        do=Resolve(Priority("b", "a")),
+        needs=[wanted, *parties],
+        context=parties,
+        when="wanted.amount > 5",
+        output_type=Resolution,
+    )
+    result = await Crew([wanted, *parties, revenue]).run({}, make_options())
+    assert [party.task for party in result[revenue].parties] == ["a", "b"]

@@ -86,6 +86,8 @@ def test_routes_that_exclude_each_other_are_neither_at_work_nor_paid_for_togethe
     after = Task("after", "Do it.", agent=agent, needs=[loan])
     ahead = forecast(Crew([way, tax, loan, rest, after], inputs=["topic"]))
     assert (ahead.widest, ahead.worst["calls"]) == (1, 10)
+    named = Task("named", "Do it.", agent=agent, needs=[way], when="way.topic in ('loan', topic)")
+    assert forecast(Crew([way, tax, named], inputs=["topic"])).widest == 2
     free = Task("free", "Do it.", agent=agent, needs=[way])
     ahead = forecast(Crew([way, tax, loan, rest, after, free], inputs=["topic"]))
     assert (ahead.widest, ahead.worst["calls"]) == (2, 13)

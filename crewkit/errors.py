@@ -134,7 +134,7 @@ def expect(where: str, field: str, value: object, kind: type | tuple[type, ...],
     Raises:
         DefinitionError: It is something else.
     """
-    if not isinstance(value, kind):
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         shown = repr(value)
         shown = shown if len(shown) <= 60 else f"something of type {type(value).__name__}"
         raise DefinitionError(f"{where}: {field} is {shown}, not {what}.")

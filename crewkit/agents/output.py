@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -41,6 +42,8 @@ class Output:
         """
         if self.type is str:
             return None
+        if inspect.isroutine(self.type):
+            raise DefinitionError(f"{self.where}: {self.type.__name__}() is a function, not a type.")
         try:
             return json_schema(self.type)
         except DefinitionError as error:

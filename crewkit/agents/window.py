@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from crewkit.core.messages import ChatMessage
 from crewkit.errors import DefinitionError, expect
-
-if TYPE_CHECKING:
-    from crewkit.models.route import ModelSpec
+from crewkit.models.route import ModelSpec, check_model
 
 HEAD = 2
 """The system prompt and the assignment, which are never summarised."""
@@ -36,6 +33,7 @@ class Window:
     """A cheap model that writes the summaries. `None`: sentences are taken from the messages, without any model."""
 
     def __post_init__(self) -> None:
+        check_model(self.model, "Window")
         for name in ("messages", "tokens", "every"):
             value = getattr(self, name)
             expect("Window", name, value, int, "a number")

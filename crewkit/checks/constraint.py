@@ -62,7 +62,11 @@ def named(given: Mapping[str, Any], where: str, kind: str, example: str) -> dict
         raise DefinitionError(f"{where}: {kind}={given!r:.60} names no arguments. Write {kind}={example}.")
     read: dict[str, tuple[str, ...]] = {}
     for name, texts in given.items():
-        listed = [texts] if isinstance(texts, str | Path) else list(texts)
+        listed: list[Any] = (
+            list(cast("Iterable[Any]", texts))
+            if isinstance(texts, Iterable) and not isinstance(texts, str)
+            else [texts]
+        )
         if not listed or not all(isinstance(text, str | Path) and str(text) for text in listed):
             raise DefinitionError(
                 f"{where}: {kind} of '{name}' is {texts!r:.60}. Write a list of texts: {kind}={example}."

@@ -10,7 +10,7 @@ from crewkit.checks.constraint import Constraint, complete, named
 from crewkit.checks.hosts import Hosts, check_entry
 from crewkit.checks.roots import Roots
 from crewkit.checks.where import where as schema_constraint
-from crewkit.errors import DefinitionError, did_you_mean, expect
+from crewkit.errors import DefinitionError, did_you_mean, expect, expect_number
 from crewkit.tools.tool import Tool
 
 Asking = Literal["always", "effects", "tainted", "never"]
@@ -70,8 +70,8 @@ class Grant:
             raise DefinitionError(f"{self._where}: approval={approval!r} is not one of {known}.")
         if max_calls is not None and (type(max_calls) is not int or max_calls < 1):
             raise DefinitionError(f"{self._where}: max_calls={max_calls!r} is not a number of calls above 0.")
-        if expires is not None and not 0 < expires < 1e10:
-            raise DefinitionError(f"{self._where}: expires={expires!r} is not a number of seconds above 0.")
+        if expires is not None:
+            expect_number(self._where, "expires", expires, 0, above=True)
 
     def _constraints(
         self, where: Any, roots: Mapping[str, Any] | None, hosts: Mapping[str, Any] | None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from crewkit.errors import expect, expect_number
+
 
 @dataclass(frozen=True, slots=True)
 class Allow:
@@ -34,6 +36,11 @@ class Ask:
     question: str
     expires: float | None = None
     """Seconds that they have to decide; `None`: seven days."""
+
+    def __post_init__(self) -> None:
+        expect("Ask", "question", self.question, str, "a question")
+        if self.expires is not None:
+            expect_number("Ask", "expires", self.expires, 0, above=True)
 
 
 Verdict = Allow | Revise | Deny | Ask

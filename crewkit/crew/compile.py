@@ -193,6 +193,7 @@ def _input(name: str, declared: Input, where: str) -> None:
     from crewkit.crew.crew import REQUIRED
 
     expect(where, "name", name, str, "a text")
+    expect(where, "description", declared.description, str, "a text")
     if not _INPUT_NAME.fullmatch(name):
         raise DefinitionError(f"{where}: a name is letters, digits and '_', and starts with a letter.")
     output = Output(declared.type, where)

@@ -69,7 +69,7 @@ class Conversation:
         expect(where, "direct", self.direct, bool, "True or False")
         for field in ("rounds", "pair"):
             cap = getattr(self, field)
-            if cap is not None and (not isinstance(cap, int) or cap < 1):
+            if cap is not None and (type(cap) is not int or cap < 1):
                 raise DefinitionError(f"{where}: {field}={cap!r} is not a number of messages, 1 at least.")
         if not isinstance(self.speaker, Agent | Transitions) and self.speaker not in ("in turn", "by hand"):
             raise DefinitionError(

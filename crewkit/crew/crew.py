@@ -104,6 +104,8 @@ class Crew:
         expect(where, "memory", self.memory, (str, NoneType), "a name: memory='support'")
         given = [self.knowledge] if isinstance(self.knowledge, str | Path) else self.knowledge
         expect(where, "knowledge", given, Iterable, "a list of folders: knowledge=['docs']")
+        for path in given:
+            expect(where, "one of knowledge", path, (str, Path), "a file or a folder: knowledge=['docs']")
         object.__setattr__(self, "knowledge", tuple(str(path) for path in given))
         places = [self.notify] if isinstance(self.notify, str) else self.notify
         expect(where, "notify", places, Iterable, "a list of places: notify=['slack:#ops']")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
+from types import NoneType
 from typing import Any, Literal
 
 from crewkit.agents.agent import Agent
@@ -47,6 +48,7 @@ class Planner:
         agents = [self.agents] if isinstance(self.agents, Agent) else self.agents
         expect("Planner", "agents", agents, Iterable, "a list: Planner([researcher, writer])")
         object.__setattr__(self, "agents", tuple(agents))
+        expect("Planner", "agent", self.agent, (Agent, NoneType), "an agent: agent=manager")
         expect("Planner", "approval", self.approval, (bool, str), "True, False or a question")
         if not self.agents or not all(isinstance(each, Agent) for each in self.agents):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise DefinitionError(
@@ -56,11 +58,11 @@ class Planner:
         for role in roles:
             if roles.count(role) > 1:
                 raise DefinitionError(f"Planner of {', '.join(roles)}: '{role}' is in it twice.")
-        if not isinstance(self.tasks, int) or self.tasks < 1:  # pyright: ignore[reportUnnecessaryIsInstance]
+        if type(self.tasks) is not int or self.tasks < 1:
             raise DefinitionError(
                 f"Planner of {', '.join(roles)}: tasks={self.tasks!r} is not a number, 1 at least."
             )
-        if not isinstance(self.replans, int) or self.replans < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
+        if type(self.replans) is not int or self.replans < 0:
             raise DefinitionError(
                 f"Planner of {', '.join(roles)}: replans={self.replans!r} is not a number. Write 0 for none."
             )

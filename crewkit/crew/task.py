@@ -211,9 +211,8 @@ class Task(Generic[T]):
                 f"{where}: min_success={least!r} is for a task that is done for each of a list."
             )
         expect_number(where, "concurrency", self.concurrency, 1, whole=True)
-        if least is not None and (
-            isinstance(least, bool) or least < 0 or (isinstance(least, float) and not least <= 1)
-        ):
+        number = isinstance(least, int | float) and not isinstance(least, bool)
+        if least is not None and (not number or least < 0 or (isinstance(least, float) and not least <= 1)):
             raise DefinitionError(
                 f"{where}: min_success={least!r} is neither a number of items nor a share of them, 0.0 to 1.0."
             )
@@ -297,7 +296,7 @@ class Task(Generic[T]):
 
 
 def _is_above_0(seconds: object) -> bool:
-    return isinstance(seconds, int | float) and 0 < seconds < math.inf
+    return isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds < math.inf
 
 
 def _names(tasks: Iterable[Task[Any] | str]) -> tuple[str, ...]:

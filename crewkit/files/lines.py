@@ -18,6 +18,17 @@ Place = tuple[str | int, ...]
 
 LARGEST = 20_000
 """Values in one file; what an alias stands for counts each time."""
+DEEPEST = 50
+"""Values inside of values."""
+
+_HINTS = {
+    "'\\t' that cannot start any token": "Indent with spaces",
+    "cannot start any token": "A text that begins with it goes in quotation marks",
+    "mapping values are not allowed here": "A text with ': ' in it goes in quotation marks",
+    "expected <block end>": "A text that begins with {, [, ' or another special character goes in quotation marks",
+    "found another document": "A file holds one crew: leave out the line ---",
+}
+"""What to do, by words of the parser's message."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +68,13 @@ def read_yaml(path: Path) -> File:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
-        raise DefinitionError(f"{path.name}, line {line}: {error.problem or error.context}.") from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise DefinitionError(f"{path.name} is not YAML: {error}.") from error
+        said = (error.problem or error.context or "this cannot be read").removeprefix("but ")
+        hint = next((f" {hint}." for words, hint in _HINTS.items() if words in said), "")
+        raise DefinitionError(f"{path.name}, line {line}: {said}.{hint}") from error
+    except RecursionError as error:
+        raise DefinitionError(f"{path.name} is nested too deeply: {DEEPEST} levels at most.") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise DefinitionError(f"{path.name} is not YAML: {' '.join(str(error).split())}.") from error
     if not isinstance(data, dict):
         raise DefinitionError(f"{path.name} holds no mapping. Begin with: name, agents, tasks.")
     return File(path, cast("Data", data), lines)
@@ -72,6 +87,15 @@ def _value(node: Node, at: Place, lines: dict[Place, int], path: Path) -> Any:
     lines[at] = node.start_mark.line + 1
     if len(lines) > LARGEST:
         raise DefinitionError(f"{path.name} holds more than {LARGEST:,} values.")
+    if len(at) > DEEPEST:
+        raise DefinitionError(
+            f"{path.name}, line {lines[at]}: it is nested too deeply, or an alias stands inside of what it stands for: "
+            f"{DEEPEST} levels at most."
+        )
+    if node.tag == "tag:yaml.org,2002:merge":
+        raise DefinitionError(
+            f"{path.name}, line {lines[at]}: merge keys (<<) are not read. Write the fields out."
+        )
     if not str(node.tag).startswith("tag:yaml.org,2002:") or "python" in str(node.tag):
         tag = str(node.tag).replace("tag:yaml.org,2002:", "!!")
         raise DefinitionError(
@@ -83,7 +107,10 @@ def _value(node: Node, at: Place, lines: dict[Place, int], path: Path) -> Any:
         return cast("Any", yaml.SafeLoader("").construct_object(node))  # pyright: ignore[reportUnknownMemberType]
     data: Data = {}
     for key, value in node.value:
-        name = str(_value(key, (*at, "key"), lines, path))
+        if not isinstance(key, yaml.ScalarNode):
+            raise DefinitionError(f"{path.name}, line {key.start_mark.line + 1}: a key is a name.")
+        _value(key, (*at, "key"), lines, path)
+        name = str(key.value)  # as it is written: `on` and `1` are names like any other
         if name in data:
             raise DefinitionError(f"{path.name}, line {key.start_mark.line + 1}: '{name}' stands twice.")
         data[name] = _value(value, (*at, name), lines, path)

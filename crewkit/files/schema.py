@@ -36,12 +36,23 @@ _KINDS: Mapping[str, Schema] = {
     "bool": {"type": "boolean"},
     "Sequence[str]": _TEXTS,
 }
+_RATE: Schema = {
+    "type": "string",
+    "pattern": r"^\s*\d+\s*/\s*\w+\s*$",
+    "description": "Calls in a time: 30/min.",
+}
 _CODES: Schema = {"type": "array", "items": _CODE}
 _SECONDS: Schema = {
-    "anyOf": [{"type": ["number", "null"]}, {"type": "string", "pattern": r"^\d+(\.\d+)?\s*[smhdw]$"}],
+    "anyOf": [
+        {"type": ["number", "null"], "minimum": 0},
+        {"type": "string", "pattern": r"^\d+(\.\d+)?\s*[smhdw]$"},
+    ],
     "description": "Seconds, or 30s, 10m, 2h, 7d, 1w.",
 }
-_NUMBER_OR_NULL: Schema = {"type": ["number", "null"]}
+_CAP: Schema = {"type": ["number", "null"], "exclusiveMinimum": 0}
+_COUNT: Schema = {"type": "integer", "minimum": 1}
+_COUNT_OR_NONE: Schema = {"type": "integer", "minimum": 0}
+_PLACES: Schema = {"anyOf": [_TEXT, _TEXTS]}
 _MODEL: Schema = {
     "anyOf": [
         _TEXT,
@@ -91,7 +102,7 @@ def schema() -> Schema:
     """Return the JSON Schema (2020-12) of a crew's YAML file."""
     any_of: Schema = {
         "type": "object",
-        "properties": {"any_of": _TEXTS},
+        "properties": {"any_of": {**_TEXTS, "minItems": 1}},
         "required": ["any_of"],
         "additionalProperties": False,
     }
@@ -108,22 +119,26 @@ def schema() -> Schema:
         "agent": _TEXT,
         "routes": {"anyOf": [_TEXTS, _table(_TEXT)]},
         "requires_tools": _TEXTS,
-        "wait_for": _TEXT,
+        "wait_for": {"anyOf": [_TEXT, {"type": "number", "minimum": 0}]},
+        "iterations": _COUNT,
+        "revisions": _COUNT_OR_NONE,
         "deadline": _SECONDS,
         "timeout": _SECONDS,
         "cache_ttl": _SECONDS,
         "when": _TEXT,
         "until": _TEXT,
-        "notify": _TEXTS,
+        "notify": _PLACES,
+        "knowledge": _PLACES,
         "on_failure": {"enum": ["fail", "skip", "continue"]},
         "human_input": {"type": ["boolean", "string"]},
-        "min_success": {"type": "number"},
+        "min_success": {"type": "number", "minimum": 0},
         "breaker": {"anyOf": [{"type": "null"}, _record(Breaker, dict.fromkeys(_names(Breaker), _SECONDS))]},
         "window": _record(Window, {"model": {"$ref": "#/$defs/model"}}),
-        "retries": {"anyOf": [{"type": "integer"}, _record(Retry, dict.fromkeys(_names(Retry), _SECONDS))]},
+        "retries": {"anyOf": [_COUNT_OR_NONE, _record(Retry, dict.fromkeys(_names(Retry), _SECONDS))]},
         "retry_on": _CODES,
-        "rate": _TEXT,
-        "concurrency": {"type": "integer"},
+        "rate": _RATE,
+        "concurrency": _COUNT,
+        "max_tokens": _COUNT,
         "control": _TEXTS,
         "preview": _CODE,
         "undo": {**_TEXT, "description": "A tool of the file."},
@@ -146,12 +161,15 @@ def schema() -> Schema:
         Route,
         {
             "model": {"anyOf": [_TEXT, _TEXTS]},
-            "usd": {"type": "array", "items": {"type": "number"}},
+            "usd": {"type": "array", "items": {"type": "number", "minimum": 0}, "minItems": 2, "maxItems": 2},
             "timeout": _SECONDS,
             "latency": _SECONDS,
-            "rate": _TEXT,
+            "retries": _COUNT_OR_NONE,
+            "concurrency": _COUNT,
+            "rate": _RATE,
         },
     )
+    route["required"] = ["model"]
     route["properties"]["context"] = {**route["properties"]["context"], "type": "integer"}
     tool = _record(
         Tool,
@@ -165,9 +183,13 @@ def schema() -> Schema:
         "models": _table({"anyOf": [_TEXT, route]}),
         "tools": _table({"anyOf": [_CODE, {**tool, "required": ["use"]}]}),
         "agents": _table({**_record(Agent, special), "required": ["goal"]}),
-        "tasks": _table({"anyOf": [_TEXT, task]}),
+        "tasks": {
+            **_table({"anyOf": [_TEXT, task]}),
+            "minProperties": 1,
+            "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_-]*$"},
+        },
     }
-    limits = _record(Limits, {**dict.fromkeys(_names(Limits), _NUMBER_OR_NULL), "seconds": _SECONDS})
+    limits = _record(Limits, {**dict.fromkeys(_names(Limits), _CAP), "seconds": _SECONDS})
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A crew",
@@ -198,18 +220,26 @@ def _conversation() -> Schema:
     handing = _table(_TEXTS)
     graph = _one("transitions", _one("onward", handing, back=handing))
     special: Mapping[str, Schema] = {
-        "members": {**_TEXTS, "description": "Agents by their names, tools, and functions as module:attr."},
+        "members": {
+            **_TEXTS,
+            "minItems": 2,
+            "description": "Agents by their names, tools, and functions as module:attr.",
+        },
         "speaker": {"anyOf": [{"enum": ["in turn", "by hand"]}, _one("agent", _TEXT), graph]},
         "until": _CODE,
         "closing": _TEXT,
+        "rounds": _COUNT,
+        "pair": _COUNT,
     }
     return {**_record(Conversation, special), "required": ["members"]}
 
 
 def _planner() -> Schema:
     special: Mapping[str, Schema] = {
-        "agents": _TEXTS,
+        "agents": {**_TEXTS, "minItems": 1},
         "agent": _TEXT,
+        "tasks": _COUNT,
+        "replans": _COUNT_OR_NONE,
         "approval": {"type": ["boolean", "string"]},
     }
     return {**_record(Planner, special), "required": ["agents"]}

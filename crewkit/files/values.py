@@ -23,7 +23,7 @@ from crewkit.crew.crew import Crew
 from crewkit.crew.planner import Planner
 from crewkit.crew.resolve import Priority, Resolve
 from crewkit.crew.task import any_of
-from crewkit.errors import CrewkitError, did_you_mean
+from crewkit.errors import CrewkitError, InputError, did_you_mean
 from crewkit.files.lines import Data, File, Place
 from crewkit.files.named import CODE, imported
 from crewkit.models.route import Capable, Route
@@ -32,6 +32,20 @@ from crewkit.resilience.retry import Retry
 from crewkit.tools.tool import Tool
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d|w)")
+_UNQUOTED = re.compile(r"is (True|False|None|-?[\d.]+|datetime\.\S+\(.*\)), not a (text|name|question)\.$")
+"""What YAML reads as something else, in the place of a text."""
+_ABOUT = (
+    (
+        re.compile(
+            r"Task '([^']+)'|The scope of task '([^']+)'|Tasks wait for each other in a circle: (\S+) →"
+        ),
+        "tasks",
+    ),
+    (re.compile(r"(?:The scope of a|A)gent '([^']+)'|.* two agents with the role '([^']+)'"), "agents"),
+    (re.compile(r"Crew '[^']*': the route '([^']+)'"), "models"),
+    (re.compile(r"Crew '[^']*': input '([^']+)'"), "inputs"),
+)
+"""By how a message begins, the section that it is about; the group is the name."""
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -41,6 +55,8 @@ class There:
 
     load: Callable[[Path], Crew]
     """Reads another file."""
+    before: tuple[Path, ...] = ()
+    """The files that are being read, the outermost first."""
     tools: dict[str, Tool] = field(default_factory=dict[str, Tool])
     agents: dict[str, Agent] = field(default_factory=dict[str, Agent])
 
@@ -82,25 +98,41 @@ def names(definition: Any) -> set[str]:
 
 def made(file: File, at: Place, kind: Callable[..., Any], values: Data, **named: Any) -> Any:
     """Make a definition; say its errors with the line."""
+    whole = {**values, **named}
+    where = ".".join(map(str, at)) or "the crew"
+    for name in _required(kind):
+        if name not in whole:
+            raise file.wrong(at, f"{where} has no '{name}'. Write {name}: …")
     try:
-        return kind(**{**values, **named})
+        return kind(**whole)
     except CrewkitError as error:
-        raise file.wrong(_blamed(file, str(error)) or at, str(error)) from error
+        hint = " Put it in quotation marks." if _UNQUOTED.search(str(error)) else ""
+        raise file.wrong(_blamed(file, str(error)) or at, f"{error}{hint}") from error
     except TypeError as error:
-        what = re.sub(r"^\w+\.__init__\(\) ", "", str(error))
-        raise file.wrong(at, f"{'.'.join(map(str, at)) or 'the crew'}: {what}.") from error
+        raise file.wrong(at, f"{where}: {error}.") from error
+
+
+def _required(kind: Callable[..., Any]) -> list[str]:
+    """Return what a definition has to be given by name."""
+    parameters = inspect.signature(kind).parameters.values()
+    return [
+        each.name
+        for each in parameters
+        if each.default is each.empty and each.kind is not each.VAR_POSITIONAL
+    ]
 
 
 def _blamed(file: File, message: str) -> Place:
-    """Return the place of the task or agent that a message begins with."""
-    match = re.match(r"(Task|Agent) '([^']+)'", message)
-    if match is None:
-        return ()
-    where = "tasks" if match[1] == "Task" else "agents"
-    for name, given in section(file, where).items():
-        role = None if isinstance(given, str) else cast("Data", given).get("role")
-        if match[2] in (name, role):
-            return (where, name)
+    """Return the place of the definition that a message is about."""
+    for pattern, where in _ABOUT:
+        if found := pattern.match(message):
+            wanted = next(filter(None, found.groups()))
+            given: Any = file.data.get(where)
+            roles = {
+                name: cast("Data", told).get("role", name) if isinstance(told, dict) else name
+                for name, told in (cast("Data", given) if isinstance(given, dict) else {}).items()
+            }
+            return next(((where, name) for name, role in roles.items() if wanted in (name, role)), (where,))
     return ()
 
 
@@ -116,29 +148,33 @@ def convert(file: File, at: Place, given: Data, there: There) -> Data:
     return values
 
 
-def _limits(file: File, at: Place, value: Any, _: There) -> Limits:
+def _limits(file: File, at: Place, value: Any, there: There) -> Limits:
     if not isinstance(value, dict):
         raise file.wrong(at, "limits is a mapping: {tokens: 50000, usd: 0.5}; null is no cap.")
     known(file, at, cast("Data", value), names(Limits))
     told = cast("Data", value)
-    times = {"seconds": duration_of(told["seconds"])} if "seconds" in told else {}
+    times = {"seconds": _seconds(file, (*at, "seconds"), told["seconds"], there)} if "seconds" in told else {}
     return made(file, at, Limits, {**told, **times})
 
 
-def _scope(file: File, at: Place, value: Any, _: There) -> Scope:
+def _scope(file: File, at: Place, value: Any, there: There) -> Scope:
     grants: list[Grant | str] = []
     for i, each in enumerate(_list(file, at, value)):
         if isinstance(each, dict):
             known(file, (*at, i), cast("Data", each), names(Grant))
             told = cast("Data", each)
-            times = {"expires": duration_of(told["expires"])} if "expires" in told else {}
+            times = (
+                {"expires": _seconds(file, (*at, i, "expires"), told["expires"], there)}
+                if "expires" in told
+                else {}
+            )
             grants.append(made(file, (*at, i), Grant, {**told, **times}))
         else:
-            grants.append(str(each))
+            grants.append(a_name(file, (*at, i), each))
     return Scope(*grants)
 
 
-def _models(file: File, at: Place, value: Any, _: There) -> dict[str, Route]:
+def _models(file: File, at: Place, value: Any, there: There) -> dict[str, Route]:
     if not isinstance(value, dict):
         raise file.wrong(at, "models is a mapping of routes: {cheap: {model: openai/gpt-5-mini}}.")
     routes: dict[str, Route] = {}
@@ -146,7 +182,11 @@ def _models(file: File, at: Place, value: Any, _: There) -> dict[str, Route]:
         route: Data = {"model": told} if isinstance(told, str) else told
         known(file, (*at, name), route, names(Route))
         usd = {"usd": tuple(_list(file, (*at, name, "usd"), route["usd"]))} if route.get("usd") else {}
-        times = {key: duration_of(route[key]) for key in ("timeout", "latency") if key in route}
+        times = {
+            key: _seconds(file, (*at, name, key), route[key], there)
+            for key in ("timeout", "latency")
+            if key in route
+        }
         routes[name] = made(file, (*at, name), Route, {**route, **usd, **times})
     return routes
 
@@ -172,10 +212,11 @@ def _needs(file: File, at: Place, value: Any, _: There) -> list[Any]:
     for i, each in enumerate(_list(file, at, value)):
         if isinstance(each, dict):
             known(file, (*at, i), cast("Data", each), {"any_of"})
-            all = cast("Data", each).get("any_of")
-            needs.append(any_of(*map(str, _list(file, (*at, i), all))))
+            place: Place = (*at, i, "any_of")
+            all = _list(file, place, cast("Data", each).get("any_of"))
+            needs.append(any_of(*(a_name(file, (*place, k), one) for k, one in enumerate(all))))
         else:
-            needs.append(str(each))
+            needs.append(a_name(file, (*at, i), each))
     return needs
 
 
@@ -220,7 +261,7 @@ def _fields(kind: Callable[..., Any], hint: str) -> Reader:
         told = cast("Data", value)
         known(file, at, told, names(kind))
         model = {"model": _model(file, (*at, "model"), told["model"], there)} if "model" in told else {}
-        times = {key: _seconds(file, (*at, key), each, there) for key, each in told.items()}
+        times = {key: duration_of(each) for key, each in told.items()}
         return made(file, at, kind, {**times, **model})
 
     return read
@@ -240,10 +281,11 @@ def rungs(file: File, at: Place, value: Any, there: There) -> list[Any]:
 
 def _ask(file: File, at: Place, value: Any, there: There) -> Ask:
     if not isinstance(value, dict):
-        return Ask(str(value))
+        return made(file, at, Ask, {"question": value})
     told = cast("Data", value)
     known(file, at, told, names(Ask))
-    return made(file, at, Ask, {key: _seconds(file, (*at, key), each, there) for key, each in told.items()})
+    times = {"expires": _seconds(file, (*at, "expires"), told["expires"], there)} if "expires" in told else {}
+    return made(file, at, Ask, {**told, **times})
 
 
 def _one_of(file: File, at: Place, given: Data, readers: Mapping[str, Reader], there: There) -> Any:
@@ -263,10 +305,21 @@ def _do(file: File, at: Place, value: Any, there: There) -> Any:
         readers = {"conversation": _conversation, "plan": _planner, "resolve": _resolve}
         return _one_of(file, at, told, readers, there)
     if isinstance(value, str) and value.endswith((".yaml", ".yml")):
-        return there.load(file.path.parent / value)
+        return _other(file, at, file.path.parent / value, there)
     if isinstance(value, str) and value in there.tools:
         return there.tools[value]
     return imported(file, at, str(value))
+
+
+def _other(file: File, at: Place, path: Path, there: There) -> Crew:
+    """Return the crew of another file."""
+    if path.resolve() in there.before:
+        told = " → ".join(each.name for each in (*there.before, path))
+        raise file.wrong(at, f"a crew cannot do a task of itself: {told}.")
+    try:
+        return there.load(path)
+    except InputError as error:
+        raise file.wrong(at, str(error)) from error
 
 
 def _resolve(file: File, at: Place, told: Data, there: There) -> Resolve:
@@ -283,7 +336,7 @@ def _resolve(file: File, at: Place, told: Data, there: There) -> Resolve:
 
 
 def _priority(file: File, at: Place, value: Any, _: There) -> Priority:
-    return Priority(*map(str, _list(file, at, value)))
+    return Priority(*(a_name(file, (*at, i), each) for i, each in enumerate(_list(file, at, value))))
 
 
 def _conversation(file: File, at: Place, value: Any, there: There) -> Conversation:
@@ -341,12 +394,25 @@ def _condition(file: File, at: Place, value: Any, _: There) -> Any:
     return imported(file, at, value) if isinstance(value, str) and CODE.fullmatch(value) else value
 
 
-def _duration(file: File, at: Place, value: Any, _: There) -> Any:
-    return duration(value)
+def _deadline(file: File, at: Place, value: Any, _: There) -> Any:
+    read = duration(value)
+    if isinstance(read, str):
+        raise file.wrong(
+            at, f"{at[-1]} is {value!r:.40}, not a duration: 30s, 10m, 2h, 7d, 1w, or a number of seconds."
+        )
+    return read
 
 
-def _seconds(file: File, at: Place, value: Any, _: There) -> Any:
-    return duration_of(value)
+def _seconds(file: File, at: Place, value: Any, there: There) -> Any:
+    read = _deadline(file, at, value, there)
+    return read.total_seconds() if isinstance(read, timedelta) else read
+
+
+def _wait_for(_file: File, _at: Place, value: Any, _: There) -> Any:
+    seconds = (
+        isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < timedelta.max.days
+    )
+    return timedelta(seconds=value) if seconds else duration(value)
 
 
 def duration_of(value: Any) -> Any:
@@ -374,8 +440,8 @@ _READ: Mapping[str, Reader] = {
     "do": _do,
     "when": _condition,
     "until": _condition,
-    "deadline": _duration,
-    "wait_for": _duration,
+    "deadline": _deadline,
+    "wait_for": _wait_for,
     "timeout": _seconds,
     "cache_ttl": _seconds,
     "breaker": _fields(Breaker, "{failures: 5, window: 60s, pause: 30s}"),
@@ -393,8 +459,21 @@ def _list(file: File, at: Place, value: Any) -> Sequence[Any]:
     return cast("list[Any]", value)
 
 
+def a_name(file: File, at: Place, value: Any) -> str:
+    """Return a name that stands in a list; refuse what YAML reads as something else, such as `on` and `1`."""
+    if not isinstance(value, str):
+        where = ".".join(map(str, at))
+        raise file.wrong(
+            at,
+            f"{where} is {value!r:.40}, not a name. A name that YAML reads otherwise goes in quotation marks.",
+        )
+    return value
+
+
 def pick(file: File, at: Place, name: Any, known: Mapping[str, Any], what: str) -> Any:
     """Return what a name means."""
+    if isinstance(name, bool | int | float):
+        a_name(file, at, name)
     if not isinstance(name, str) or name not in known:
         near = did_you_mean(str(name), known)
         raise file.wrong(at, f"there is no {what} '{name}'.{near} There are: {', '.join(known) or 'none'}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,22 +13,26 @@ from crewkit.crew.task import Task
 from crewkit.errors import CrewkitError
 from crewkit.files.lines import Data, File, Place, read_yaml
 from crewkit.files.named import imported, type_of
-from crewkit.files.values import There, convert, known, made, names, pick, rungs, section
+from crewkit.files.values import There, a_name, convert, known, made, names, pick, rungs, section
 from crewkit.tools.tool import Tool, tool
 
 
-def load_yaml(path: Path) -> Crew:
+def load_yaml(path: Path, before: tuple[Path, ...] = ()) -> Crew:
     """Return the crew that a YAML file describes.
 
     Nothing is imported but the modules that the file names (`module:attr`), which are looked for beside it first; that
     needs the file's folder on `sys.path`.
+
+    Args:
+        path: The file.
+        before: The files whose tasks it does, the outermost first.
 
     Raises:
         DefinitionError: It cannot be read, or has a mistake; the message says the line.
     """
     file = read_yaml(path)
     known(file, (), file.data, {*names(Crew), "tools"})
-    there = There(load_yaml)
+    there = There(partial(load_yaml, before=(*before, path.resolve())), (*before, path.resolve()))
     given = section(file, "tools")
     for name in given:
         _tool(file, name, given, there)
@@ -37,7 +42,10 @@ def load_yaml(path: Path) -> Crew:
     apart = ("tools", "agents", "tasks", "inputs")
     own = {key: value for key, value in file.data.items() if key not in apart}
     values = {"name": path.stem, **convert(file, (), own, there)}
-    return made(file, (), Crew, values, tasks=tasks, agents=list(there.agents.values()), inputs=_inputs(file))
+    inputs = _inputs(file)
+    if not tasks:
+        raise file.wrong(("tasks",), "there are no tasks. Write at least one: tasks: {first: {…}}.")
+    return made(file, (), Crew, values, tasks=tasks, agents=list(there.agents.values()), inputs=inputs)
 
 
 def _tool(file: File, name: str, all: Data, there: There, before: tuple[str, ...] = ()) -> Tool:
@@ -97,7 +105,7 @@ def _task(file: File, name: str, given: Data | str, there: There) -> Task[Any]:
 def _inputs(file: File) -> list[str] | dict[str, Input]:
     given: Any = file.data.get("inputs") or []
     if isinstance(given, list):
-        return [str(each) for each in cast("list[Any]", given)]
+        return [a_name(file, ("inputs", i), each) for i, each in enumerate(cast("list[Any]", given))]
     if not isinstance(given, dict):
         raise file.wrong(("inputs",), "inputs is a list of names, or a mapping of names.")
     inputs: dict[str, Input] = {}

@@ -65,7 +65,7 @@ class Route:
         for name in ("capabilities", "fallback"):
             given = getattr(self, name)
             absent = given is None and name == "capabilities"
-            if not absent and (isinstance(given, str) or not isinstance(given, Collection)):
+            if not absent and (isinstance(given, str | bytes | Mapping) or not isinstance(given, Collection)):
                 raise DefinitionError(f"{where}: {name}={given!r:.60} is not a list: {name}=['strong'].")
         expect_number(where, "timeout", self.timeout, 0, above=True)
         expect_number(where, "retries", self.retries, 0, whole=True)
@@ -100,6 +100,9 @@ class Capable:
     def __init__(self, *capabilities: str, context: int = 0, prefer: Preference = "listed") -> None:
         if prefer not in ("listed", "cheap", "fast"):
             raise DefinitionError(f"Capable(prefer={prefer!r}): it is one of 'listed', 'cheap', 'fast'.")
+        for word in capabilities:
+            expect("Capable", "what it has to be able to do", word, str, "a word: Capable('tools')")
+        expect_number("Capable", "context", context, 0, whole=True)
         object.__setattr__(self, "capabilities", capabilities)
         object.__setattr__(self, "context", context)
         object.__setattr__(self, "prefer", prefer)

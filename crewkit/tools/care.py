@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterable
+from types import NoneType
 from typing import TYPE_CHECKING
 
 from crewkit.core.guardrails import as_guardrails
-from crewkit.errors import DefinitionError
+from crewkit.errors import DefinitionError, expect, expect_number
 from crewkit.resilience.breaker import Breaker
 from crewkit.resilience.retry import Retry
 from crewkit.resilience.throttle import Rate
@@ -27,16 +28,17 @@ def check_care(tool: Tool) -> None:
         DefinitionError: One of them cannot hold.
     """
     where = f"Tool '{tool.name}'"
-    if not 0 < tool.timeout < math.inf:
-        raise DefinitionError(f"{where} has a timeout of {tool.timeout}. Give seconds above 0.")
-    if tool.max_tokens < 1:
-        raise DefinitionError(f"{where} has max_tokens={tool.max_tokens}. Give a number above 0.")
+    for field in ("idempotent", "trusted", "sensitive", "stale_on_failure"):
+        expect(where, field, getattr(tool, field), bool, "True or False")
+    expect_number(where, "timeout", tool.timeout, 0, above=True)
+    expect_number(where, "max_tokens", tool.max_tokens, 1, whole=True)
     _check_retries(tool, where)
     _check_cache(tool, where)
     if isinstance(tool.rate, str):
         object.__setattr__(tool, "rate", Rate.parse(tool.rate, where))
-    if tool.concurrency is not None and tool.concurrency < 1:
-        raise DefinitionError(f"{where} has concurrency={tool.concurrency}. Give 1 or more, or None.")
+    expect(where, "rate", tool.rate, (Rate, NoneType), "calls in a time: rate='30/min'")
+    if tool.concurrency is not None:
+        expect_number(where, "concurrency", tool.concurrency, 1, whole=True)
     if tool.breaker is not None and not isinstance(tool.breaker, Breaker):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise DefinitionError(f"{where}: breaker={tool.breaker!r} is not a Breaker: Breaker(failures=5).")
     _check_guardrails(tool, where)
@@ -59,6 +61,7 @@ def _check_retries(tool: Tool, where: str) -> None:
             f"{where} has retries={given!r}, but what it does must not be done twice. Leave the retries out, or say "
             "idempotent=True if running it twice with one idempotency key is as good as once."
         )
+    expect(where, "retry_on", tool.retry_on, Iterable, "a list of errors: retry_on=(ConnectionError,)")
     for kind in tool.retry_on:
         if not isinstance(kind, type) or not issubclass(kind, Exception):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise DefinitionError(
@@ -67,8 +70,7 @@ def _check_retries(tool: Tool, where: str) -> None:
 
 
 def _check_cache(tool: Tool, where: str) -> None:
-    if not 0 <= tool.cache_ttl < math.inf:
-        raise DefinitionError(f"{where} has cache_ttl={tool.cache_ttl}. Give seconds, 0 for no cache.")
+    expect_number(where, "cache_ttl", tool.cache_ttl, 0)
     if tool.cache_ttl and not tool.reads_only:
         raise DefinitionError(
             f"{where} has cache_ttl={tool.cache_ttl:g}, but it does more than read: an effect is never answered from "

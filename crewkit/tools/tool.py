@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from threading import Event
+from types import NoneType
 from typing import (
     Any,
     Generic,
@@ -182,6 +183,9 @@ class Tool:
     def _check_control(self) -> None:
         if self.control is None:
             return
+        expect(
+            f"Tool '{self.name}'", "control", self.control, Iterable, "a list of arguments: control=['to']"
+        )
         if isinstance(self.control, str):
             raise DefinitionError(
                 f"Tool '{self.name}': control='{self.control}' is a text. Write control=['{self.control}']."
@@ -433,7 +437,14 @@ def _given(name: str, options: ToolOptions) -> dict[str, Any]:
             raise DefinitionError(
                 f"Tool '{name}' has no option '{option}'.{did_you_mean(option, known)} There are: {', '.join(known)}."
             )
-    effects = options.get("effects")
+    effects: Any = options.get("effects")
+    expect(
+        f"Tool '{name}'",
+        "effects",
+        effects,
+        (Iterable, NoneType),
+        "a text or a list of texts: effects='read'",
+    )
     given["effects"] = UNDECLARED if effects is None else (effects,) if isinstance(effects, str) else effects
     given["effects"] = tuple(dict.fromkeys(given["effects"]))
     return given

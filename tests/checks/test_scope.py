@@ -107,7 +107,7 @@ def test_a_question_names_the_effects_and_how_long_there_is():
         (lambda: Grant("x", max_calls=0), "max_calls=0 is not a number of calls above 0"),
         (lambda: Grant("x", max_calls=True), "max_calls=True is not a number of calls"),
         (lambda: Grant("x", max_calls=1.0), "max_calls=1.0 is not a number of calls"),
-        (lambda: Grant("x", expires=0), "expires=0 is not a number of seconds above 0"),
+        (lambda: Grant("x", expires=0), "expires=0 is not a number above 0"),
         (lambda: Grant("x", expires=float("nan")), "expires=nan is not"),
         (lambda: Grant("x", roots=["."]), r"names no arguments. Write roots={'path': \['./reports'\]}"),
         (lambda: Grant("x", roots={"path": []}), "Write a list of texts"),

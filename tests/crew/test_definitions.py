@@ -14,7 +14,9 @@ from inline_snapshot import snapshot
 
 from crewkit import (
     Agent,
+    Ask,
     Breaker,
+    Capable,
     Conversation,
     Crew,
     DefinitionError,
@@ -28,6 +30,7 @@ from crewkit import (
     Scope,
     Task,
     ToolContext,
+    Window,
     tool,
 )
 from crewkit.models.scripted import ScriptedModel, call
@@ -562,6 +565,45 @@ odd: Any = ["search"]
             snapshot("Task 'a': limits is {'steps': 5}, not a Limits: limits=Limits(steps=5)."),
         ),
         (lambda: task("a", revisions="3"), snapshot("Task 'a': revisions is '3', not a number.")),
+        (lambda: task("a", iterations=True), snapshot("Task 'a': iterations is True, not a number.")),
+        (
+            lambda: task("a", for_each="rows", min_success="half"),
+            snapshot(
+                "Task 'a': min_success='half' is neither a number of items nor a share of them, 0.0 to 1.0."
+            ),
+        ),
+        (
+            lambda: Crew([task("a", output_type=print)]),
+            snapshot("Task 'a': print() is a function, not a type."),
+        ),
+        (
+            lambda: Capable(5),
+            snapshot("Capable: what it has to be able to do is 5, not a word: Capable('tools')."),
+        ),
+        (lambda: Ask(None), snapshot("Ask: question is None, not a question.")),
+        (lambda: Ask("Well?", expires="soon"), snapshot("Ask: expires='soon' is not a number above 0.")),
+        (
+            lambda: Grant("x", roots={"path": 5}),
+            snapshot(
+                "Grant('x'): roots of 'path' is 5. Write a list of texts: roots={'path': ['./reports']}."
+            ),
+        ),
+        (
+            lambda: Window(model=5),
+            snapshot("Window: model=5 is not a model's name, a list of names, Capable(…) or a model object."),
+        ),
+        (
+            lambda: Planner([editor], agent="editor"),
+            snapshot("Planner: agent is 'editor', not an agent: agent=manager."),
+        ),
+        (
+            lambda: Crew([task("a")], inputs={"i": Input(5)}),
+            snapshot("Crew 'crew': input 'i': description is 5, not a text."),
+        ),
+        (
+            lambda: Crew([task("a")], knowledge=[None]),
+            snapshot("Crew 'crew': one of knowledge is None, not a file or a folder: knowledge=['docs']."),
+        ),
         (
             lambda: Crew(task("a")),
             snapshot("Crew 'crew': tasks is something of type Task, not a list: Crew([task])."),

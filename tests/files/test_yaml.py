@@ -245,7 +245,7 @@ def test_a_folder_with_a_yaml_file_is_a_target(folder):
         ("tools:\n  a: {use: 'my_tools:not_callable'}\ntasks: {}", "line 2: "),
         (
             "agents:\n  A: {role: B}\ntasks: {}",
-            "line 2: agents.A: missing 1 required positional argument: 'goal'.",
+            "line 2: agents.A has no 'goal'. Write goal: …",
         ),
         ("models:\n  a: null\ntasks: {}", "line 2: models.a is None, not a mapping."),
         ("inputs: {a: 5}\ntasks: {}", "line 1: inputs.a is 5, not a mapping."),
@@ -267,6 +267,61 @@ def test_a_folder_with_a_yaml_file_is_a_target(folder):
             "line 5: 'itn' is no type.",
         ),
         ("tasks: [a]", "line 1: tasks is no mapping."),
+        ("name: x", "line 1: there are no tasks. Write at least one: tasks: {first: {…}}."),
+        (
+            "name: x\ntasks:\n\ta: b",
+            "line 3: found character '\\t' that cannot start any token. Indent with spaces.",
+        ),
+        (
+            "tasks:\n  a: Note: this",
+            "line 2: mapping values are not allowed here. A text with ': ' in it goes",
+        ),
+        ("tasks: {a: b}\n---\nname: y", "line 2: found another document. A file holds one crew"),
+        (
+            "tasks: &a\n  b: *a",
+            "line 2: it is nested too deeply, or an alias stands inside of what it stands for",
+        ),
+        ("tasks: " + "[" * 3000, "crew.yaml is nested too deeply: 50 levels at most."),
+        (
+            "tasks:\n  a: &a {do: 'my_tools:look'}\n  b: {<<: *a}",
+            "line 3: merge keys (<<) are not read. Write the fields out.",
+        ),
+        ("tasks:\n  ? [a]\n  : b", "line 2: a key is a name."),
+        ("tasks:\n  ~: Say it.", "line 2: Task '~': a name is letters"),
+        (
+            "agents: {A: {goal: yes}}\ntasks: {a: b}",
+            "line 1: Agent 'A': goal is True, not a text. Put it in quotation",
+        ),
+        (
+            "agents: {A: {goal: g}}\ntasks:\n  on: Say it.\n  b: {description: x, needs: [on]}",
+            "line 4: tasks.b.needs.0 is True, not a name. A name that YAML reads otherwise goes in quotation marks.",
+        ),
+        (
+            "agents: {on: {goal: g}}\ntasks:\n  b: {description: x, agent: on}",
+            "line 3: tasks.b.agent is True, not a name.",
+        ),
+        ("tasks:\n  a: {do: other.yaml}", "line 2: "),
+        ("tasks:\n  a: {do: crew.yaml}", "line 2: a crew cannot do a task of itself: crew.yaml → crew.yaml."),
+        (
+            "inputs: [topic]\ntasks:\n  a: {do: 'my_tools:inner', needs: [b]}\n  b: {do: 'my_tools:inner', needs: [a]}",
+            "line 3: Tasks wait for each other in a circle",
+        ),
+        (
+            "tasks:\n  a: {do: 'my_tools:inner', needs: [{any_of: b}]}",
+            "line 2: any_of is 'b', not a list: [b].",
+        ),
+        (
+            "tasks:\n  a: {do: 'my_tools:inner', timeout: soon}",
+            "line 2: timeout is 'soon', not a duration: 30s, 10m, 2h, 7d, 1w, or a number of seconds.",
+        ),
+        (
+            "tools:\n  t: {use: 'my_tools:look', effects: read, cache_ttl: never}\ntasks: {a: b}",
+            "line 2: cache_ttl is 'never', not a duration",
+        ),
+        (
+            "agents:\n  A: {goal: g, scope: [nothing]}\ntasks: {a: b}",
+            "line 2: The scope of agent 'A' has a grant for 'nothing'",
+        ),
         ("tools:\n  a: {use: 'my_tools:look', fallback: b}\ntasks: {}", "line 2: there is no tool 'b'."),
         (
             "tools:\n  a: {use: 'my_tools:look', fallback: b}\n  b: {use: 'my_tools:look', fallback: a}\ntasks: {}",
@@ -306,7 +361,7 @@ def test_a_folder_with_a_yaml_file_is_a_target(folder):
             "tasks: !!python/object/apply:os.system ['echo']",
             "line 1: the tag '!!python/object/apply:os.system'",
         ),
-        ("", "has no tasks"),
+        ("", "line 1: there are no tasks."),
     ],
 )
 def test_a_mistake_is_said_with_its_line(folder, text, said):
@@ -314,6 +369,22 @@ def test_a_mistake_is_said_with_its_line(folder, text, said):
         written(folder, text)
     assert str(caught.value).startswith("crew.yaml")
     assert said in str(caught.value)
+
+
+def test_names_are_taken_as_they_are_written(folder):
+    written(
+        folder,
+        """
+        agents: {no: {goal: g}}
+        inputs: ["y"]
+        tasks:
+          on: Say it.
+          _1: {wait_for: 5, needs: ["on"]}
+        """,
+    )
+    plan = load("crew.yaml").plan
+    assert (list(plan.jobs), list(plan.agents)) == (["on", "_1"], ["no"])
+    assert plan.jobs["_1"].task.wait_for == timedelta(seconds=5)
 
 
 def test_aliases_that_multiply_are_refused(folder):
@@ -357,8 +428,22 @@ def test_the_schema_for_editors_takes_what_the_reader_takes():
     for text in (WHOLE, EVERYTHING, starter.read_text().replace("@NAME@", "n").replace("@MODULE@", "m")):
         errors = [error.message for error in validator.iter_errors(yaml.safe_load(text))]
         assert not errors
-    for wrong in ({}, {"tasks": {"a": {"needz": []}}}, {"tasks": {}, "limits": {"usd": "x"}}):
-        assert not validator.is_valid(wrong)
+    for wrong in (
+        {},
+        {"tasks": {}},
+        {"tasks": {"a": {"needz": []}}},
+        {"tasks": {"a b": "x"}},
+        {"tasks": {"a": {"iterations": 0}}},
+        {"tasks": {"a": {"timeout": -1}}},
+        {"tasks": {"a": {"needs": [{"any_of": []}]}}},
+        {"tasks": {"a": {"do": {"conversation": {"members": ["A"]}}}}},
+        {"tasks": {"a": "x"}, "limits": {"usd": "x"}},
+        {"tasks": {"a": "x"}, "limits": {"tokens": 0}},
+        {"tasks": {"a": "x"}, "models": {"cheap": {"usd": [1, 2]}}},
+        {"tasks": {"a": "x"}, "models": {"cheap": {"model": "offline", "usd": [1]}}},
+        {"tasks": {"a": "x"}, "models": {"cheap": {"model": "offline", "rate": "fast"}}},
+    ):
+        assert not validator.is_valid(wrong), wrong
     assert "placeholders" in json.dumps(schema())
 
 

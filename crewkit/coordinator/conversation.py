@@ -89,6 +89,15 @@ class Ended:
     why: str
     early: bool = False
     """It was cut off: at a cap, or because it went in circles."""
+    missing: str = ""
+    """What its check said last was still missing."""
+
+    @property
+    def open(self) -> str:
+        """What was objected to the end, by a member whose last word was a failure or by the check; or nothing."""
+        last = {each.speaker: each for each in self.said}
+        failures = [f"{each.speaker}: {each.text}" for each in last.values() if each.kind == "failure"]
+        return " ".join([*failures, *([self.missing] if self.missing else [])])
 
 
 Speak = Callable[[str, int, str], Awaitable[Said]]
@@ -109,19 +118,24 @@ async def converse(rules: Rules, speak: Speak, choose: Choose, content: Content)
     missing = ""
     while True:
         if rules.rounds is not None and len(said) >= rules.rounds:
-            return Ended(said, f"The {rules.rounds:g} rounds of the conversation are used up.", early=True)
+            return Ended(
+                said,
+                f"The {rules.rounds:g} rounds of the conversation are used up.",
+                early=True,
+                missing=missing,
+            )
         if why := circling(said):
-            return Ended(said, why, early=True)
+            return Ended(said, why, early=True, missing=missing)
         candidates = list(next_speakers(rules, said))
         if not candidates:
-            return Ended(said, _used_up(rules, said), early=True)
+            return Ended(said, _used_up(rules, said), early=True, missing=missing)
         number = len(said) + 1
         speaker = candidates[0] if rules.transitions else await choose(candidates, number)
         if not speaker:
-            return Ended(said, "Nobody had more to say.")
+            return Ended(said, "Nobody had more to say.", missing=missing)
         said.append(await speak(speaker, number, missing))
         if said[-1].to == END:
-            return Ended(said, f"{speaker} ended it.")
+            return Ended(said, f"{speaker} ended it.", missing=missing)
         found = await content(said)
         if found is None:
             return Ended(said, "It came to what was wanted.")

@@ -24,6 +24,7 @@ from crewkit.crew.several import arguments_of
 from crewkit.errors import Denied, RunError
 from crewkit.execution.by_agent import again, member_desk
 from crewkit.execution.by_member import by_member
+from crewkit.execution.conditions import brief
 from crewkit.execution.exchange import accept, answered_by, raised
 from crewkit.execution.guarded import guardrails_of
 from crewkit.execution.turn import (
@@ -114,6 +115,9 @@ class _Talk:
         conversation = self.conversation
         rules = Rules(conversation.names, conversation.transitions, self.cap, conversation.pair)
         ended = await converse(rules, self._speak, self._choose, self._content)
+        if ended.open:
+            left = f"{ended.why} Still open: {brief(ended.open)}"
+            self.walk.left_open[self.iteration.task] = self.walk.run.redactor.text(left)
         closings = await self._close(ended) if ended.early else []
         if conversation.closing is not None:
             return await self._written(conversation.closing, ended, closings)

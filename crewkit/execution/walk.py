@@ -88,6 +88,8 @@ class Walk:
         self._inner: dict[str, Walk] = {}
         """The crews inside tasks, by iteration. One that is entered again goes on: it knows what it used."""
         self._ended: dict[str, Outcome] = {}
+        self.left_open: dict[str, str] = {}
+        """What a conversation ended without settling, by the path of its task."""
         """What became of tasks the last time round, for a crew that is entered again."""
         for name, job in self.plan.jobs.items():
             if (seconds := job.task.longest_wait) is not None:
@@ -325,7 +327,7 @@ class Walk:
                     return await mapped(self, job)
                 if job.until is not None:
                     return await repeated(self, job, job.until, partial(self._output, job))
-                return await self._output(job, Iteration(path)), ""
+                return await self._output(job, Iteration(path)), self.left_open.pop(path, "")
         except TimeoutError as error:
             if seconds == cap:
                 raise LimitExceeded(

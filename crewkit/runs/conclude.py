@@ -106,7 +106,8 @@ def _status(
 ) -> tuple[Status, str]:
     done = sum(outcome.status == "completed" for outcome in outcomes.values())
     kept = f"{done} of {len(outcomes)} task{'' if len(outcomes) == 1 else 's'} completed."
-    short = [name for name, outcome in outcomes.items() if outcome.status == "completed" and outcome.why]
+    ended = {name: outcomes[name] for name in crew.plan.jobs if name in outcomes}
+    short = [name for name, outcome in ended.items() if outcome.status == "completed" and outcome.why]
     maps = [name for name in short if crew.plan.jobs[name].each is not None]
     if capped := [name for name in short if name not in maps]:
         kept += f" Not accepted, but at its cap: {', '.join(capped)}."

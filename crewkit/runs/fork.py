@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -140,13 +140,14 @@ async def _make(
     step = _said(origin, counted, place) if edit else None
     place = step.path if step else place
     marks = [place, *dependents(crew.plan, place), *planned_after(counted, place)] if place else []
-    for path in _seeing(crew.plan, changed):
-        marks += [path, *dependents(crew.plan, path)]
+    entered: dict[str, dict[str, None]] = {}
+    for event in counted if changed else ():
+        entered.setdefault(defined(event.task), {})[event.task] = None
+    for seeing in _seeing(crew.plan, changed):
+        for path in entered.get(seeing, (seeing,)):  # in a map, one for each item
+            marks += [path, *dependents(crew.plan, path)]
     if not marks:
-        raise InputError(
-            "Where does the fork branch off? Name a task, a turn or a step (--from draft/2), or an input that "
-            "something depends on (--set name=value)."
-        )
+        raise InputError(_nowhere(inputs, changed))
     settled = settle(
         origin,
         crew.plan,
@@ -181,6 +182,19 @@ async def _make(
 
 
 # Where
+
+
+def _nowhere(inputs: Mapping[str, Any], changed: Collection[str]) -> str:
+    """Say why there is nothing to do again."""
+    names = " and ".join(f"'{name}'" for name in inputs)
+    if changed:
+        said = f"No task sees {' or '.join(repr(name) for name in sorted(changed))}."
+    else:
+        said = f"In the run {names} is the same." if names else ""
+    return (
+        f"{said} Where does the fork branch off? Name a task, a turn or a step (--from draft/2), or an input that "
+        "something depends on (--set name=value)."
+    ).strip()
 
 
 def _place(origin: str, plan: Plan, counted: Sequence[Event], at: str) -> str:

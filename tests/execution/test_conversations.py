@@ -150,6 +150,37 @@ async def test_what_is_still_missing_is_told_to_the_next(make_options, runs):
     ]
 
 
+async def test_what_is_still_open_at_the_end_is_said_in_the_report(make_options, runs):
+    def check(text: str) -> Revise:
+        return Revise(f"'{text}' is too long.")
+
+    def note(text: str) -> None:
+        """Take note."""
+
+    writer = speaker("Writer")
+    back = Transitions({"Writer": ["check"]}, back={"check": ["Writer"]})
+    crew = Crew(
+        [
+            Task("refused", "Write.", do=Conversation([writer, check], speaker=back, rounds=4)),
+            Task(
+                "missing", "Write.", do=Conversation([writer, note], until=lambda said: "a title", rounds=2)
+            ),
+            Task("settled", "Write.", do=Conversation([writer, note], rounds=2)),
+        ]
+    )
+    result = await crew.run({}, make_options())
+    assert (result.status, dict(result.report.capped)) == (
+        "completed",
+        {
+            "refused": "The 4 rounds of the conversation are used up. Still open: check: 'Writer on 3' is too long.",
+            "missing": "The 2 rounds of the conversation are used up. Still open: a title",
+        },
+    )
+    assert "Not accepted, but at its cap: refused, missing." in result.why
+    ends = {e.path: e.data for e in runs.events(result.run_id, types=("task.finished",))}
+    assert (ends["refused"]["capped"], "capped" in ends["settled"]) == (True, False)
+
+
 async def test_a_conversation_in_circles_ends_in_order(make_options, runs):
     a, b = agent("A", "After you."), agent("B", "No, after you!")
     result = await crew_of(Conversation([a, b], rounds=50)).run(X, make_options())

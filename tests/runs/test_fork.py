@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -226,10 +227,48 @@ async def test_another_input_is_given_to_those_who_see_it_and_the_rest_is_kept(m
     assert (forked.data["inputs"], forked.data["edits"]) == ({"topic": "moon"}, ["input topic"])
     again = await crew.fork(result.run_id, "joined", options=make_options())
     assert again.output == "MOON fixed"
-    with pytest.raises(InputError, match="Where does the fork branch off"):
+    with pytest.raises(InputError, match=r"In the run 'topic' is the same\. Where does the fork branch off"):
         await crew.fork(first.run_id, inputs={"topic": "tides"}, options=make_options())
     with pytest.raises(InputError, match=r"no input 'topik'.*Did you mean 'topic'"):
         await crew.fork(first.run_id, inputs={"topik": "x"}, options=make_options())
+
+
+async def test_an_input_that_a_crew_sees_within_a_map_or_a_loop_is_seen_anew_there(make_options, world):
+    def seen(name: str) -> Callable[..., str]:
+        def see(place: str, item: str) -> str:
+            world.done.append(f"{name} {item} {place}")
+            return f"{item} in {place}"
+
+        return see
+
+    @tool(effects="read")
+    def aside(item: str) -> str:
+        """Look at the item alone."""
+        world.done.append(f"aside {item}")
+        return item
+
+    inner = {"place": Input(), "item": Input()}
+    desk = Crew([Task("near", do=seen("near")), Task("aside", do=aside)], name="desk", inputs=inner)
+    twice = Crew([Task("far", do=seen("far"))], name="twice", inputs=inner)
+    crew = Crew(
+        [Task("all", do=desk, for_each="rows"), Task("again", do=twice, until=lambda _: False, iterations=2)],
+        name="places",
+        inputs={
+            "place": Input(),
+            "item": Input(),
+            "rows": Input(type=list[str]),
+            "unseen": Input(default=""),
+        },
+    )
+    given = {"place": "Brest", "item": "x", "rows": ["a", "b"]}
+    first = await crew.run(given, make_options())
+    world.clear()
+    result = await crew.fork(first.run_id, inputs={"place": "Kiel"}, options=make_options())
+    assert [row["near"] for row in result.outputs["all"]] == ["a in Kiel", "b in Kiel"]
+    assert result.outputs["again"] == "x in Kiel"
+    assert sorted(world.done) == ["far x Kiel", "far x Kiel", "near a Kiel", "near b Kiel"]
+    with pytest.raises(InputError, match=r"No task sees 'unseen'\. Where does the fork branch off"):
+        await crew.fork(first.run_id, inputs={"unseen": "x"}, options=make_options())
 
 
 async def test_what_an_agent_said_can_be_edited(make_options, world, runs):

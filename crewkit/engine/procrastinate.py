@@ -50,6 +50,10 @@ _LATER = (1.0, 30.0)
 _POLL = 1.0
 """Seconds between two looks for jobs whose time has come, or that are cancelled: all others are announced."""
 
+_FIRST = 1
+"""Priority of what a dead worker had: it was begun before all that waits (with 0). Once only: what kills each worker
+that does it must not go before all others for ever."""
+
 _FORGOTTEN = 86_400.0
 """Seconds until a dead worker is forgotten. Its jobs were given to others long before."""
 
@@ -156,7 +160,7 @@ class Procrastinate:
         if self._app is not None:
             await self._app.close_async()
 
-    async def _deliver(self, job: Job, *, queue: str = "", tries: int = 0) -> None:
+    async def _deliver(self, job: Job, *, queue: str = "", tries: int = 0, priority: int = 0) -> None:
         from procrastinate.exceptions import AlreadyEnqueued
 
         app = await self._opened()
@@ -164,7 +168,12 @@ class Procrastinate:
         seconds = min(_LATER[0] * 2 ** (tries - 1), _LATER[1]) if tries else 0.0
         given = {**asdict(job), "queue": queue, "tries": tries}
         how: dict[str, Any] = {"schedule_in": {"seconds": seconds}} if seconds else {}
-        how |= {"queue": _channel(queue, job.task), "lock": job.name, "queueing_lock": job.name}
+        how |= {
+            "queue": _channel(queue, job.task),
+            "lock": job.name,
+            "queueing_lock": job.name,
+            "priority": priority,
+        }
 
         async def defer(connection: Any) -> None:
             later = app.configure_task(_TASK if job.task else _RUN, connection=connection, **how)
@@ -294,7 +303,11 @@ class Procrastinate:
             await lost(job)
         except CrewkitError as error:
             self._told(f"{job.name} could not be taken from a worker that stopped answering: {error}")
-        await self._deliver(job, queue=queue)
+        # One that waits already was announced while nobody could take it, or its time comes later: it would be found
+        # at the next look only.
+        for waiting in await app.job_manager.list_jobs_async(queueing_lock=job.name, status="todo"):
+            await app.job_manager.cancel_job_by_id_async(waiting.id or 0, delete_job=True)
+        await self._deliver(job, queue=queue, priority=0 if stalled.priority else _FIRST)
 
 
 class _LoopThread:

@@ -89,9 +89,8 @@ async def ask(run: Run, question: Question, tell: Callable[[], Awaitable[Data]] 
     question = replace(question, attempt=_number(run, question))
     id, binding = question.id(run.id), question.binding(run.id)
     asked = run.asked(id)
-    shared = run.shared(f"{question.path}/ask", question.attempt)
-    if asked is None and shared is not None and question.kind == shared["kind"] == "output":
-        # A result that a person looked at before the run was forked; leave for a call is for one run alone.
+    shared = run.shared(f"{question.path}/ask", question.attempt, question.kind)
+    if asked is None and shared is not None:
         id, asked, binding = shared["id"], shared, shared.get("binding", binding)
     if asked is None:
         if tell is not None:

@@ -449,9 +449,13 @@ class Run:
         """Return what a person was asked under this id, if anybody was."""
         return self._held.asked.get(id)
 
-    def shared(self, path: str, attempt: int) -> Data | None:
-        """Return the question that a run from which this one was forked asked here, and that was answered there."""
-        return self._held.shared.get((path, attempt))
+    def shared(self, path: str, attempt: int, kind: str) -> Data | None:
+        """Return the question that a run from which this one was forked asked here, where its answer counts here.
+
+        That is what a person said of a result: leave for a call is for one run alone.
+        """
+        asked = self._held.shared.get((path, attempt))
+        return asked if asked is not None and kind == asked["kind"] == "output" else None
 
     def decision(self, id: str) -> Data | None:
         """Return what a person decided on an approval, and when (`ts`), if anybody has. The first decision counts."""

@@ -202,7 +202,9 @@ class ReplayRun(Run):
         self._complete = any(
             event.type == "run.finished" and event.data.get("status") == "completed" for event in history
         )
-        super().__init__(writer, lease, clock=clock, history=standing(history).events, held=self._then)
+        stands = standing(history)
+        super().__init__(writer, lease, clock=clock, history=stands.events, held=self._then)
+        self._forgotten = stands.attempts  # questions that were put again have their numbers from it
         self._then.record_anew()
 
     async def step(
@@ -264,6 +266,11 @@ class ReplayRun(Run):
             path, "A person is asked now who was not asked then.", [Difference("question", "", now)]
         )
         super().ask(data, path, task=task, agent=agent, attempt=attempt)
+
+    def shared(self, path: str, attempt: int, kind: str) -> Data | None:
+        """Return what was asked before a fork: its calls were made with that leave, and are made here by nobody."""
+        asked = self._then.shared.get((path, attempt))
+        return asked if asked is not None and asked["kind"] == kind else None
 
     def told(self, crew: Crew) -> list[Divergence]:
         """Return what diverged, the first in the order of the crew's tasks first."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from crewkit.engine.port import Job, NotHere
@@ -226,6 +227,36 @@ async def test_the_job_of_a_dead_or_stopped_worker_comes_again(make: Make, proce
         os.kill(process.pid, how)
         await until(lambda: taker.ended)
         assert (taker.lost, taker.begun) == ([job], [job])
+
+
+async def test_what_a_dead_worker_had_comes_before_all_that_waits(make: Make, process, postgres_url: str):
+    engine, job = make(beat=0.3, stalled=1.0, concurrency=1), Job("r-1", "draft", 3)
+    first, second = Job("r-2", "first"), Job("r-2", "second")
+    await engine.deliver(job)
+    assert await asyncio.to_thread(process.stdout.readline) == "begun r-1/draft\n"
+    os.kill(process.pid, signal.SIGKILL)
+    for each in (
+        first,
+        second,
+        job,
+    ):  # whoever waits for a job delivers it again: that one must not be the one to come
+        await engine.deliver(each)
+
+    def has_come() -> bool:
+        with psycopg.connect(postgres_url) as db:
+            ((schema,),) = db.execute(
+                "SELECT schemaname FROM pg_tables WHERE tablename = 'procrastinate_jobs'"
+            ).fetchall()
+            query = f"SELECT priority FROM {schema}.procrastinate_jobs WHERE lock = 'r-1/draft' AND status = 'todo'"
+            return db.execute(query).fetchall() == [(1,)]
+
+    async with Taker(engine) as taker:
+        taker.hold = {first.name}
+        await until(lambda: taker.begun and taker.lost)
+        await until(has_come)
+        taker.hold.clear()
+        await until(lambda: len(taker.ended) == 3)
+        assert taker.begun == [first, job, second]
 
 
 async def test_a_restart_of_the_server_loses_nothing(make: Make, postgres):

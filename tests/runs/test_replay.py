@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crewkit import Agent, Crew, InputError, ModelError, Scope, Task, tool
+from crewkit import Agent, Crew, InputError, ModelError, Result, Scope, Task, tool
 from crewkit.models.scripted import ScriptedModel, call
 from crewkit.runs.replay import Replay, replay
 from tests.runs.test_fork import World, rich, world
@@ -134,6 +134,35 @@ async def test_a_fork_with_an_edited_message_is_replayed_as_it_went(make_options
     first = await crew.run({}, make_options())
     fork = await crew.fork(first.run_id, "find/2/model", edit="edited", options=make_options())
     assert (await replayed(crew, runs, fork.run_id)).same
+
+
+async def test_a_fork_is_replayed_with_the_leave_that_calls_before_it_had(
+    make_options, world: World, runs, decide
+):
+    @tool(effects="write")
+    def order(what: str) -> str:
+        """Order."""
+        world.done.append(what)
+        return f"ordered {what}"
+
+    buyer = world.agent("Buyer", call("order", what="pumps"), "bought", tools=[order])
+    bought = Task("bought", "Buy.", agent=buyer)
+    told = Task("told", "Tell.", agent=world.agent("Teller", "told"), needs=[bought], human_input="Good?")
+    crew = Crew([bought, told])
+
+    async def finished(result: Result) -> str:
+        while result.status == "paused":
+            assert decide(result.run_id)
+            result = await crew.resume(result.run_id, make_options())
+        assert result.status == "completed"
+        return result.run_id
+
+    first = await finished(await crew.run({}, make_options()))
+    fork = await finished(await crew.fork(first, "told", options=make_options()))
+    again = await finished(await crew.fork(fork, "told", options=make_options()))
+    assert world.done == ["pumps"]
+    for run in (first, fork, again):
+        assert (await replayed(crew, runs, run)).divergences == []
 
 
 async def test_another_crew_is_refused(make_options, world: World, runs):

@@ -31,8 +31,8 @@ _TIME = re.compile(
 )
 _JOINT = re.compile(r"(?<=\d)T(?=\d\d:\d\d)")
 _BETWEEN = re.compile(r"[\s,]*(?:\b(?:at|on|from|starting|starts|begins)\b[\s,]*){0,2}", re.IGNORECASE)
-_VALUE = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.0+)?)?)?")
-_CLOCK = re.compile(r"(\d\d):(\d\d)(?::(\d\d))?")
+_VALUE = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.0+)?)?)?", re.ASCII)
+_CLOCK = re.compile(r"(\d\d):(\d\d)(?::(\d\d))?", re.ASCII)
 
 _APART = 40
 """Characters within which a day and a time belong together."""

@@ -26,21 +26,28 @@ LONGEST_WORD = 1_000
 """Characters that are looked at on each side of it."""
 
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d\u201e«»\u2039\u203a"
-_EDGES = frozenset(f"{_QUOTES}()[]{{}}<>,;|*")
-_ENDS = frozenset(".!?:…")
+_EDGES = frozenset(
+    f"{_QUOTES}()[]{{}}<>,;|*\uff0c\u3001\uff1b\uff1a\uff08\uff09\u300c\u300d\u300e\u300f\u3010\u3011\u300a\u300b"
+)
+_ENDS = frozenset(".!?:…\u3002\uff01\uff1f")
 _OPENING = "".join(_EDGES) + "#@"
 _CLOSING = "".join(_EDGES | _ENDS)
 _APOSTROPHES = "'\u2019"
 _POSSESSIVE = re.compile(r"['\u2019]s(?!\w)[.,!?:;]*")
 _CURRENCY = "$€£¥₹"
 _CODES = "EUR|USD|GBP|CHF|JPY|euros?|dollars?"
+_GAP, _GAPS = "'\u2019\u00a0\u202f", "'\u2019\u00a0\u202f "
+"""What stands between thousands; the plain blank may, so that what is beside it may be a piece and proves nothing."""
+_PIECE = "|".join(rf"(?<=(?<!\d){digits}[{_GAPS}])" for digits in (r"\d", r"\d\d", r"\d\d\d"))
 _NUMBER = re.compile(
-    rf"(?<![\w.,:/@#%&+\-])(?<!\d[{_CURRENCY}])(?:[{_CURRENCY}]|{_CODES})?"
-    r"(?:(?P<number>[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?)|(?P<comma>[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+),\d\d))"
-    rf"(?=$|[\s{re.escape(_QUOTES)}()\[\]{{}}<>;|*!?%{_CURRENCY}]|[.,:](?!\d)|(?:{_CODES})\b)"
+    rf"(?<![\w.,:/@#%&+\-])(?<!\d[{_CURRENCY}])(?!(?:{_PIECE})\d{{3}}(?!\d))(?:[{_CURRENCY}]|{_CODES})?"
+    rf"(?:(?P<number>[+-]?(?:\d{{1,3}}(?:(?:,\d{{3}})+|(?:[{_GAP}]\d{{3}})+)|\d+)(?:\.\d+)?)"
+    rf"|(?P<comma>[+-]?(?:\d{{1,3}}(?:(?:\.\d{{3}})+|(?:[{_GAP}]\d{{3}})+)|\d+),\d\d))"
+    rf"(?![{_GAPS}]\d{{3}}(?!\d))(?=$|[\s{re.escape(_QUOTES)}()\[\]{{}}<>;|*!?%{_CURRENCY}]|[.,:](?!\d)|(?:{_CODES})\b)"
 )
 _IBAN = re.compile(r"(?<!\w)[A-Z]{2}\d\d(?:[A-Z0-9]{11,30}|(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,3})?)(?!\w)")
-_NUMERAL = re.compile(r"[+-]?\d{1,40}(?:\.\d{1,40})?")
+_NUMERAL = re.compile(r"-?(?:0|[1-9][0-9]{0,39})(?:\.[0-9]{1,40})?")
+_NOTHING: tuple[Any, ...] = (None, "", [], {})
 
 
 def unproven(tool: Tool, arguments: Mapping[str, Any], texts: Sequence[str]) -> list[str]:
@@ -154,6 +161,8 @@ class Proof:
         if _NUMERAL.fullmatch(value) and _number(value) in self._numbers:
             return True
         texts = self._whole if _IBAN.search(value) else self._texts
+        if " " in value:
+            texts = [*texts, *(" ".join(text.split()) for text in texts)]  # lines may be broken in it
         if any(_stands(form, text) for form in _forms(value) for text in texts):
             return True
         if self._moments is None:
@@ -172,7 +181,8 @@ def _settled(tool: Tool, name: str, value: Any) -> bool:
         return True
     if schema.get("enum") == [value]:
         return True
-    return value in (None, "", [], {}) and name not in tool.parameters.get("required", ())
+    left_out = name not in tool.parameters.get("required", ()) and schema.get("default") in _NOTHING
+    return left_out and value in _NOTHING
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -203,10 +213,14 @@ def _number(text: str) -> Decimal | None:
 
 
 def _read(match: re.Match[str]) -> Decimal:
-    """Read a number: 1,234.56 or 1.234,56."""
+    """Read a number: 1,234.56 or 1.234,56 or 1'234.56."""
     if match["comma"]:
-        return Decimal(match["comma"].replace(".", "").replace(",", "."))
-    return Decimal(match["number"].replace(",", ""))
+        return Decimal(_ungrouped(match["comma"].replace(".", "")).replace(",", "."))
+    return Decimal(_ungrouped(match["number"].replace(",", "")))
+
+
+def _ungrouped(digits: str) -> str:
+    return "".join(each for each in digits if each not in _GAP)
 
 
 def _forms(value: str) -> Iterable[str]:

@@ -11,6 +11,7 @@ from crewkit.agents.prompt import UPSTREAM_CHARS, shorten
 from crewkit.core.label import CREW, PERSON, Label, shown
 from crewkit.errors import Denied, LimitExceeded, RunError
 from crewkit.journal.ask import Question, ask
+from crewkit.journal.edit import put_in
 
 if TYPE_CHECKING:
     from crewkit.crew.compile import Job
@@ -86,10 +87,10 @@ async def person(walk: Walk, job: Job, path: str, rung: Rung, said: Data) -> tup
             raise Denied(
                 f"A person gave it up{': ' if decision.note else '.'}{decision.note} {said['why']}".strip()
             )
-        edited = decision.arguments is not None
         output = decision.arguments.get("output") if decision.arguments else said.get("output")
+        _, theirs = put_in(output, [said.get("output"), said.get("answer")])
         try:
-            label = PERSON if edited or "label" not in said else Label.from_data(said["label"])
+            label = PERSON if theirs or "label" not in said else Label.from_data(said["label"])
             return job.output.dump(job.output.load(output)), label
         except (WrongAnswer, RunError) as error:
             attempt, objection = attempt + 1, f"It is not what the task promises: {error}"

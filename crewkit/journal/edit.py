@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
+from crewkit.core.messages import canonical
 from crewkit.errors import InputError, did_you_mean
 from crewkit.journal.read import Pending
 
@@ -54,6 +55,35 @@ def edited(question: Pending, changes: Sequence[str]) -> Data:
             )
         arguments[name] = _value(question, name, text, arguments.get(name))
     return arguments
+
+
+def put_in(given: Any, before: Any) -> tuple[Any, bool]:
+    """Return what of an edited value somebody put in, and whether that is all of it.
+
+    What stood there before, wherever it stood, is not theirs: who changes an amount does not vouch for the note.
+    """
+    return _put_in(given, set(_leaves(before)))
+
+
+def _put_in(given: Any, before: set[str]) -> tuple[Any, bool]:
+    if isinstance(given, dict):
+        named = {name: _put_in(each, before) for name, each in cast("Data", given).items()}
+        kept = {name: new for name, (new, whole) in named.items() if whole or new not in (None, [], {})}
+        return kept, all(whole for _, whole in named.values())
+    if isinstance(given, list):
+        each = [_put_in(item, before) for item in cast("list[Any]", given)]
+        return [new for new, whole in each if whole or new not in (None, [], {})], all(w for _, w in each)
+    old = canonical(given) in before
+    return (None, False) if old else (given, True)
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, dict | list):
+        held = cast("Data", value).values() if isinstance(value, dict) else cast("list[Any]", value)
+        for each in held:
+            yield from _leaves(each)
+    else:
+        yield canonical(value)
 
 
 def _value(question: Pending, name: str, text: str, held: Any) -> Any:

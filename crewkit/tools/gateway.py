@@ -190,9 +190,14 @@ class Gateway(Running):
             if decision.arguments is None:
                 return approved
             try:
-                return await self._edited(approved, decision.arguments, attempt)
+                edited = await self._edited(approved, decision.arguments, attempt)
             except Refused as no:
                 attempt, objection = attempt + 1, f"The edited arguments were not accepted: {no.why}"
+                self._in_scope(wanted)  # that, again, is what counts
+                continue
+            # What it counts for is another now, also after a restart.
+            self._checked(wanted.path, wanted.tool.name, "allow", "approval", "", key=f"edited:{decision.id}")
+            return edited
 
     async def _edited(self, wanted: Wanted, arguments: Data, attempt: int) -> Wanted:
         """Return a call with the arguments that a person put in; they have to pass what came before."""
@@ -272,13 +277,22 @@ class Gateway(Running):
 
     # The record
 
-    def _checked(self, path: str, tool: str, verdict: str, by: str, why: str, arguments: Any = None) -> None:
+    def _checked(
+        self,
+        path: str,
+        tool: str,
+        verdict: str,
+        by: str,
+        why: str,
+        arguments: Any = None,
+        key: str | None = None,
+    ) -> None:
         data: Data = {"tool": tool, "verdict": verdict, "by": by}
         if verdict != "allow":
             data |= {"why": why, "arguments": arguments}
         if counted := self.run.counted.at(path):
             data["counted"] = counted
-        self.run.record("tool.checked", path, data, task=self.task, agent=self.agent)
+        self.run.record("tool.checked", path, data, task=self.task, agent=self.agent, key=key)
 
     def _read(self, call: ToolCall, finished: Data) -> ChatMessage:
         return replace(self.run.message(finished["message"], task=self.task), tool_call_id=call.id)

@@ -14,6 +14,7 @@ from crewkit.core.label import PERSON, UNKNOWN, Label, shown
 from crewkit.core.messages import ChatMessage, ToolCall, canonical
 from crewkit.core.verdict import Ask, Verdict
 from crewkit.journal.ask import Decision, Question, ask
+from crewkit.journal.edit import put_in
 from crewkit.journal.run import Run
 from crewkit.journal.waiting import LostOutcome, UnknownOutcome
 from crewkit.resilience.breaker import CircuitOpen
@@ -237,12 +238,11 @@ class Running:
             details["output"] = whole  # the message may say more than the result
         for name, value in (("error", outcome.error), ("keeps", ran.keeps), ("cached", ran.cached)):
             details |= {name: value} if value else {}
-        text = selected.text
-        if wanted.changed:
-            changed = canonical(wanted.arguments)
-            text = f"A person changed the arguments to {changed}. The result:\n{shown(text, ran.label)}"
+        text, label = selected.text, ran.label
         notes = [ran.note, self._left_out(wanted.call, selected.left_out, selected.page, selected.pages)]
-        label = PERSON if wanted.changed else ran.label
+        if wanted.changed:
+            notes = [f"[A person changed the arguments to {canonical(wanted.arguments)}]", *notes]
+            text, label = self._with_edits(wanted, shown(text, label)), PERSON
         return {
             "tool": tool.name,
             "outcome": outcome.outcome,
@@ -252,6 +252,12 @@ class Running:
             "seconds": round(outcome.seconds, 4),
             **details,
         }
+
+    def _with_edits(self, wanted: Wanted, text: str) -> str:
+        """Put what a person changed in a call before its result: that alone may be taken at its word."""
+        before = self.run.redactor.data(json.loads(wanted.call.arguments or "{}"))
+        theirs, _ = put_in(wanted.arguments, before)
+        return f"Theirs is {json.dumps(theirs, ensure_ascii=False)}. The result:\n{text}"
 
     def _left_out(self, call: ToolCall, left_out: str, page: int, pages: int) -> str:
         if not left_out:

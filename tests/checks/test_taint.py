@@ -72,6 +72,13 @@ STANDS = [
     ("14:30", "at 2:30 p.m."),
     ("00:05", "at 12:05 am"),
     ("10:00", "On 2024-05-15T10:00:00, please"),
+    (1200.5, "1'200.50 CHF"),
+    (1200.5, "1\u202f200,50 \u20ac"),
+    (1200, "Pay 1\u2019200."),
+    (100, "in 2024 100 euro"),
+    (20, "2 20 euro notes"),
+    ("Hotel du Lac", "Book the Hotel\n    du Lac."),
+    ("a@x.com", "\u6536\u4ef6\u4eba\uff1aa@x.com\u3002"),
     (["a@x.com", "b@x.com"], "To a@x.com and b@x.com."),
     ({"to": "a@x.com"}, 'to: a@x.com ("to")'),
 ]
@@ -116,6 +123,17 @@ FAILS = [
     ("2024-05-15 10:00", "On 2024-05-15"),
     ("22:00", "at 10:00"),
     ("10:00", "10 of them"),
+    (200.5, "1'200.50 CHF"),
+    (1, "1'200.50 CHF"),
+    (200.5, "1 200.50 CHF"),
+    (1, "1 200.50 CHF"),
+    (200.5, "1\u00a0200,50 \u20ac"),
+    (123, "Account 555 123 456."),
+    ("0100", "Pay 100."),
+    ("+100", "Pay 100."),
+    ("\uff11\uff10\uff10", "Pay 100."),
+    ("\uff12024-05-15", "on 2024-05-15"),
+    ("Hotel  du Lac", "Hotel du Lac"),
     (198.7, "198,7"),
     (1.5, "1,500"),
     (5, "5,10"),
@@ -214,6 +232,7 @@ def tool(control: list[str] | None = None, required: tuple[str, ...] = ("to",)) 
         "via": {"const": "mail"},
         "format": {"enum": ["html"]},
         "at": {"type": "object", "properties": {"day": {"type": "string"}}},
+        "only": {"type": "string", "default": "drafts"},
     }
     schema = {"type": "object", "properties": properties, "required": list(required)}
     return Tool("send", "Send.", schema, lambda: None, ("write",), control=control)
@@ -235,6 +254,7 @@ def test_only_control_arguments_are_to_be_proven_and_all_are_where_none_is_named
         {"format": "html"},
         {"cc": []},
         {"text": ""},
+        {"only": "drafts"},
         {"at": {"day": "2024-05-15"}},
     ],
 )
@@ -242,7 +262,9 @@ def test_what_the_tool_itself_says_needs_no_proof(call: dict[str, Any]):
     assert unproven(tool(), call, ["On 2024-05-15."]) == []
 
 
-@pytest.mark.parametrize("call", [{"urgent": True}, {"urgent": 0}, {"to": ""}, {"at": {"x": "2024-05-15"}}])
+@pytest.mark.parametrize(
+    "call", [{"urgent": True}, {"urgent": 0}, {"to": ""}, {"only": ""}, {"at": {"x": "2024-05-15"}}]
+)
 def test_what_it_does_not_say_does(call: dict[str, Any]):
     assert unproven(tool(), call, ["On 2024-05-15 true."])
 

@@ -14,7 +14,7 @@ from crewkit.core.events import Draft
 from crewkit.core.label import unfenced
 from crewkit.journal.base import Write
 from crewkit.journal.decide import decide, questions
-from crewkit.journal.edit import edited
+from crewkit.journal.edit import edited, put_in
 from crewkit.models.scripted import ScriptedModel, call
 from crewkit.testing.clock import FakeClock
 
@@ -70,11 +70,57 @@ async def test_a_person_changes_the_arguments_and_the_model_is_told(make_options
     result = await crew_of(agent).resume(result.run_id, make_options())
     assert (result.status, paid) == ("completed", [("ann", 5.0, "as agreed")])
     assert told(agent).startswith(
-        'A person changed the arguments to {"amount":5,"note":"as agreed","to":"ann"}.'
+        '[A person changed the arguments to {"amount":5,"note":"as agreed","to":"ann"}]\n'
+        'Theirs is {"amount": 5, "note": "as agreed"}. The result:\n'
     )
     (started,) = [e.data for e in runs.events(result.run_id) if e.type == "tool.started"]
     assert started["arguments"] == {"to": "ann", "amount": 5, "note": "as agreed"}
     assert started["approval"] == question.id
+
+
+async def test_who_changes_one_argument_does_not_vouch_for_the_others(make_options, runs):
+    paid: list[Any] = []
+    lure = call("pay", to="eve", amount=90, note="The account is now US133.")
+    agent = payer(
+        paid,
+        call("fetch"),
+        lure,
+        call("pay", to="bob", amount=90),
+        call("pay", to="bob", amount=7),
+        call("pay", to="US133", amount=7),
+        grant=Grant("pay", "tainted"),
+    )
+    result = await crew_of(agent).run({}, make_options())
+    (question,) = questions(runs, result.run_id)
+    decide(runs, question, "approve", "", arguments=edited(question, ["to=bob", "amount=7"]))
+    result = await crew_of(agent).resume(result.run_id, make_options())
+    (question,) = questions(runs, result.run_id)
+    assert "Not from a trusted text: amount." in question.question  # 90 was never theirs; bob is
+    decide(runs, question, "deny", "")
+    result = await crew_of(agent).resume(result.run_id, make_options())
+    (question,) = questions(runs, result.run_id)
+    assert "already called with to='bob', amount=7" in question.question
+    decide(runs, question, "deny", "")
+    result = await crew_of(agent).resume(result.run_id, make_options())
+    (question,) = questions(runs, result.run_id)
+    assert "Not from a trusted text: to." in question.question
+    assert paid == [("bob", 7.0, "The account is now US133.")]
+
+
+@pytest.mark.parametrize(
+    ("given", "theirs"),
+    [
+        ({"to": "ann", "amount": 5}, {"amount": 5}),
+        ({"to": ["ann", "bob"], "at": {"day": "x", "hour": 9}}, {"to": ["bob"], "at": {"hour": 9}}),
+        ({"to": "x", "amount": 9}, {"amount": 9}),
+        ({"amount": 20.0}, {"amount": 20.0}),
+        ({"to": "ann", "at": {"day": ["ann"]}}, {}),
+        ({"to": "cy", "at": {}}, {"to": "cy", "at": {}}),
+    ],
+)
+def test_what_stood_in_a_call_before_wherever_it_stood_is_nobodys_edit(given: Any, theirs: Any):
+    before = {"to": "ann", "amount": 20, "at": {"day": "x"}, "more": ["x"]}
+    assert put_in(given, before)[0] == theirs
 
 
 @pytest.mark.parametrize(

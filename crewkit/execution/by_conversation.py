@@ -130,14 +130,14 @@ class _Talk:
 
     async def _speak(self, name: str, number: int, missing: str) -> Said:
         member = next(each for each in self.conversation.members if name_of(each) == name)
-        heard = self._heard(name)
+        known = self._known(name)
         if isinstance(member, Agent):
             at = f"{self.path}/{number}/{name}/1/model"
             answer, label = await self._spoken(member, number, missing)
         else:
             at = f"{self.path}/{number}/{name}/tool:0"
             sources = self.arguments(name)
-            answer, label = await by_member(self.walk, self.job, self.iteration, member, heard, sources, at)
+            answer, label = await by_member(self.walk, self.job, self.iteration, member, known, sources, at)
         said = said_by(self.conversation, name, number, answer)
         if self.conversation.transitions and (why := self.conversation.transitions.refusal(said)):
             raise RunError(why, task=self.iteration.task)
@@ -169,12 +169,16 @@ class _Talk:
             )
         return box[1:]
 
-    def _thread(self, name: str) -> list[str]:
-        """Return the thread as a member reads it: what it was sent, and what it said itself."""
+    def _known(self, name: str) -> list[Message]:
+        """Return what a member was sent and what it said itself, the newest last."""
         heard = self._heard(name)
         mine = [each for each in self.sent if each.sender == name and each.kind != "answer"]
-        given = self.read[name][0].content
-        return thread_text(self.conversation, given, [*heard, *mine], self.walk.values.fill)
+        return sorted([*heard, *mine], key=lambda message: message.round)
+
+    def _thread(self, name: str) -> list[str]:
+        """Return the thread as a member reads it."""
+        known = self._known(name)
+        return thread_text(self.conversation, self.read[name][0].content, known, self.walk.values.fill)
 
     def _overheard(self, *, whole: bool = False) -> list[str]:
         """Return the thread as one reads it who is no member: of what was for one alone, only that it was said."""

@@ -33,7 +33,7 @@ async def by_member(
     job: Job,
     iteration: Iteration,
     member: Any,
-    heard: Sequence[Message],
+    known: Sequence[Message],
     sources: Mapping[str, str],
     at: str,
 ) -> tuple[Data, Label]:
@@ -44,7 +44,7 @@ async def by_member(
         job: The conversation's task.
         iteration: Its iteration.
         member: The function or tool.
-        heard: What it may read, the newest last.
+        known: What it may read, its own words too, the newest last.
         sources: What fills its parameters.
         at: The step's path.
 
@@ -55,10 +55,10 @@ async def by_member(
     """
     name, tool = name_of(member), member if isinstance(member, Tool) else None
     repeatable = bool(tool and (tool.reads_only or tool.idempotent))
-    said = [_as_said(message) for message in heard]
+    said = [_as_said(message) for message in known]
     own = tool.label if tool else Label(sources=(f"function {name}",))
     others = [walk.values.source_label(job, s, iteration) for s in sources.values() if s not in (SAID, TEXT)]
-    label = join([own, *(message.label for message in heard), *others])
+    label = join([own, *(message.label for message in known), *others])
     mark = fingerprint(name, canonical([[s.speaker, s.kind, s.to, s.text] for s in said]))
     intent: Data = {
         "tool": name,
@@ -71,7 +71,8 @@ async def by_member(
 
     async def do(_attempt: int) -> Data:
         begun = walk.run.clock.monotonic()
-        given = {SAID: list(said), TEXT: said[-1].text if said else ""}
+        newest = next((each.text for each in reversed(said) if each.speaker != name), "")
+        given = {SAID: list(said), TEXT: newest}
         arguments = {
             parameter: given[source] if source in given else walk.argument(job, source, at, None, label)
             for parameter, source in sources.items()
@@ -87,7 +88,7 @@ async def by_member(
         finished = await once(walk, job, at, intent, do, repeatable=repeatable)
     output, label = finished["output"], Label.from_data(finished.get("label"))
     if "ask" in output:
-        return await _asked(walk, iteration.task, name, at, output["ask"], heard), label
+        return await _asked(walk, iteration.task, name, at, output["ask"], known), label
     if "deny" in output:
         raise Denied(f"{name} gave it up: {output['deny']}")
     return output, label
@@ -104,9 +105,9 @@ async def _called(member: Any, name: str, arguments: Data, tool: Tool | None) ->
     return _turn(name, value)
 
 
-async def _asked(walk: Walk, task: str, name: str, at: str, question: str, heard: Sequence[Message]) -> Data:
+async def _asked(walk: Walk, task: str, name: str, at: str, question: str, known: Sequence[Message]) -> Data:
     """Let a person say whether something is a failure."""
-    about = {"output": {f"{m.round}. {m.sender}": shorten(m.content, 2_000) for m in heard}}
+    about = {"output": {f"{m.round}. {m.sender}": shorten(m.content, 2_000) for m in known}}
     decision = await ask(walk.run, Question(at, "output", question, task, name, about))
     said = decision.note or ("Approved." if decision.approved else "Not approved.")
     return {"text": said, "kind": "message" if decision.approved else "failure"}

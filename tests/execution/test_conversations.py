@@ -93,6 +93,18 @@ async def test_members_speak_in_turn_and_each_reads_what_was_said(make_options, 
     assert steps == ["talk/1/A/1/model", "talk/2/B/1/model", "talk/3/A/1/model"]
 
 
+async def test_a_function_reads_what_others_and_it_itself_said(make_options):
+    def echo(said: list[Said], text: str) -> str:
+        return f"{len(said)}: {text or 'nothing'}"
+
+    def other(said: list[Said], text: str) -> str:
+        return f"{len(said)}; {text}"
+
+    talk = Task("talk", "Talk.", do=Conversation([echo, other], rounds=4))
+    result = await Crew([talk]).run({}, make_options())
+    assert result[talk] == "3; 2: 1; 0: nothing"
+
+
 async def test_at_the_cap_each_is_asked_once_for_a_last_word(make_options, runs):
     a, b = speaker("A"), speaker("B")
     result = await crew_of(Conversation([a, b], rounds=2)).run(X, make_options())

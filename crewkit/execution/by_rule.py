@@ -78,7 +78,10 @@ async def by_rule(walk: Walk, job: Job, iteration: Iteration) -> Any:
 
 
 def _parties(walk: Walk, job: Job, resolve: Resolve) -> list[_Party]:
-    """Return the results that there are, in the order in which the task names them."""
+    """Return the results that there are, in the order in which the task names them.
+
+    Who says nothing of what is compared abstains, unless all do.
+    """
     found: list[_Party] = []
     for name in job.context:
         output = walk.values.data(name)
@@ -86,7 +89,7 @@ def _parties(walk: Walk, job: Job, resolve: Resolve) -> list[_Party]:
             agent = walk.plan.jobs[name].worker
             value = _value(walk, name, output, resolve)
             found.append(_Party(name, agent, output, value, walk.values.label(name)))
-    return found
+    return [party for party in found if party.value is not None] or found
 
 
 def _value(walk: Walk, name: str, output: Any, resolve: Resolve) -> Any:

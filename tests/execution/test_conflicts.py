@@ -106,6 +106,16 @@ async def test_who_has_no_result_is_no_party(make_options):
     assert nobody.report.failed["revenue"] == "None of a, b has a result."
 
 
+async def test_who_says_nothing_of_what_is_compared_abstains(make_options, runs):
+    def known(about: Figure) -> int | None:
+        return about.amount or None
+
+    result = await crew_of(Resolve("vote", about=known), 0, 0, 5).run({}, make_options())
+    assert result.outputs["revenue"] == Figure(amount=5, source="c")
+    result = await crew_of(Resolve("vote", about=known), 0, 0).run({}, make_options())
+    assert result.outputs["revenue"] == Figure(amount=0, source="a")
+
+
 async def test_results_are_compared_by_a_function(make_options):
     def rounded(figure: Figure) -> int:
         return round(figure.amount, -1)

@@ -158,7 +158,7 @@ async def _replayed(
 
 
 class _Recording(Held):
-    """What was recorded: the present code says anew how tasks ended and what was checked."""
+    """What was recorded: the present code says anew how tasks ended, what was checked and what is given up."""
 
     def __init__(self, run: str) -> None:
         super().__init__(run)
@@ -177,7 +177,7 @@ class _Recording(Held):
     def add_step(self, event: Event) -> None:
         """Take in an event of a task."""
         kind, _, what = event.type.partition(".")
-        if event.type in ("iteration.finished", "guardrail.checked", "condition.checked"):
+        if kind == "undo" or event.type in ("iteration.finished", "guardrail.checked", "condition.checked"):
             return
         if kind in ("model", "tool") and what in ("started", "finished"):
             step = self.steps.setdefault(event.path, {"task": event.task})
@@ -271,6 +271,10 @@ class ReplayRun(Run):
         """Return what was asked before a fork: its calls were made with that leave, and are made here by nobody."""
         asked = self._then.shared.get((path, attempt))
         return asked if asked is not None and asked["kind"] == kind else None
+
+    async def events(self, types: Sequence[str]) -> list[Event]:
+        """Return nothing: nothing was done here, so what is given up leaves nothing to undo."""
+        return []
 
     def told(self, crew: Crew) -> list[Divergence]:
         """Return what diverged, the first in the order of the crew's tasks first."""

@@ -165,6 +165,36 @@ async def test_a_fork_is_replayed_with_the_leave_that_calls_before_it_had(
         assert (await replayed(crew, runs, run)).divergences == []
 
 
+@pytest.mark.parametrize("on_failure", ["fail", "continue"])
+async def test_what_was_given_up_and_undone_is_replayed_too_and_undoes_nothing(
+    make_options, world: World, runs, on_failure: Any
+):
+    def cancel(result: str) -> None:
+        """Cancel."""
+        world.done.append(f"cancel {result}")
+
+    @tool(effects="write", undo=cancel)
+    def book() -> str:
+        """Book."""
+        world.done.append("book")
+        return "12A"
+
+    def pay(booked: str) -> str:
+        raise ValueError(f"no card for {booked}")
+
+    def note() -> str:
+        return "noted"
+
+    booked = Task("booked", do=book)
+    trip = Crew([booked, Task("paid", do=pay, needs=[booked])], name="trip")
+    crew = Crew([Task("trip", do=trip, on_failure=on_failure), Task("note", do=note)])
+    first = await crew.run({}, make_options())
+    assert world.done == ["book", "cancel 12A"]
+    told, result = await replay(crew, list(runs.events(first.run_id)))
+    assert (told.divergences, told.ends, told.steps, result.status) == ([], [], 2, first.status)
+    assert world.done == ["book", "cancel 12A"]
+
+
 async def test_another_crew_is_refused(make_options, world: World, runs):
     first = await finding(world).run({}, make_options())
     with pytest.raises(InputError, match="not of 'other'"):

@@ -88,9 +88,9 @@ class Walk:
         self._inner: dict[str, Walk] = {}
         """The crews inside tasks, by iteration. One that is entered again goes on: it knows what it used."""
         self._ended: dict[str, Outcome] = {}
+        """What became of tasks the last time round, for a crew that is entered again."""
         self.left_open: dict[str, str] = {}
         """What a conversation ended without settling, by the path of its task."""
-        """What became of tasks the last time round, for a crew that is entered again."""
         for name, job in self.plan.jobs.items():
             if (seconds := job.task.longest_wait) is not None:
                 self.run.deadlines[defined(prefix + name)] = seconds
